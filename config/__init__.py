@@ -1,0 +1,1 @@
+"""What an installation is, as files: settings, sites, asset types, register, rules, knowledge."""

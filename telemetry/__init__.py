@@ -1,0 +1,1 @@
+"""What equipment reports, and where it is kept: records and the stores behind one protocol."""

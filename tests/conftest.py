@@ -1,0 +1,5 @@
+"""Fixtures that several rooms share."""
+
+import os
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "console.settings")
