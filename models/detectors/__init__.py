@@ -1,0 +1,1 @@
+"""One detector a file; ``tests/models`` finds each by itself."""

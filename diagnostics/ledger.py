@@ -1,0 +1,26 @@
+"""The ledger of asset-days: which are done, and what they left behind. The protocol; tables are in ``alerts``."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from datetime import date
+from typing import Protocol
+
+import pandas as pd
+
+from diagnostics.records import AssetDay, DayOutcome
+
+
+class Ledger(Protocol):
+    """Remembers each asset-day's outcome under the key (asset, day): recording one again is a revision."""
+
+    def done(self, asset_ids: Collection[str], first: date, last: date) -> Mapping[AssetDay, int]:
+        """Return the arrivals revision that each recorded asset-day was scored at."""
+
+    def history(self, asset_ids: Collection[str], first: date, last: date) -> pd.DataFrame:
+        """Return the recorded base features as a panel (see ``models.panel``), both days inclusive, with the
+        recorded ``score.<detector>`` levels beside them.
+        """
+
+    def record(self, outcomes: Sequence[DayOutcome]) -> None:
+        """Write the outcomes, and the alerts and tickets that follow from them, in one transaction."""

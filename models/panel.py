@@ -1,0 +1,57 @@
+"""The panel: one row per asset and operating day, the one table that models and rules are evaluated on.
+
+A panel is a ``DataFrame`` with a ``MultiIndex`` (``asset_id``: str, ``day``: ``datetime64[s]``, midnight without a
+zone, the operating day's date), sorted, unique, and one float64 column per feature. NaN is "not known": a
+signal that did not report, a day without data. Every step that looks back (trend, novelty, rates, rules'
+``for``) is a rolling function over such a table that sees only this row's day and earlier ones, so the same
+code scores one day in service and walks through years in a back-test, and neither can look ahead.
+
+Columns are named by where they come from:
+
+=========================  ==========================================================================
+``<signal>.<stat>``        statistic of one signal over the day, in its unit (``oil_temp.p95``)
+``<signal>.<stat>.own``    robust z of it against the asset's own past days (sigmas)
+``<signal>.<stat>.peers``  robust z of it against the same type at the same site on the same day (sigmas)
+``faults.<code>.count``    times the code was set that day
+``faults.<code>.rate``     sets per exposure hour over the last days, as a ratio to the asset's own past
+``faults.count``           sets of all codes; ``faults.novel``: codes not seen on this asset before
+``exposure.hours``         hours in operation; ``exposure.distance``: distance covered, counter's unit
+``completeness``           share of the expected samples that arrived, 0 to 1
+``score.<detector>``       calibrated score, 0 to 1: share of healthy training days that scored lower
+=========================  ==========================================================================
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+INDEX_NAMES = ["asset_id", "day"]
+
+
+def panel_index(asset_ids: list[str], days: list[np.datetime64]) -> pd.MultiIndex:
+    """Return a panel's index from two aligned lists."""
+    return pd.MultiIndex.from_arrays(
+        [pd.Index(asset_ids, dtype="str"), pd.DatetimeIndex(np.array(days, dtype="datetime64[s]"))],
+        names=INDEX_NAMES,
+    )
+
+
+def complete_calendar(panel: pd.DataFrame) -> pd.DataFrame:
+    """Insert a row of NaN for each day that an asset misses between its first and its last day.
+
+    After it, "n rows back" is "n days back" within an asset.
+    """
+    if panel.empty:
+        return panel
+    asset = panel.index.get_level_values(0)
+    day = panel.index.get_level_values(1)
+    bounds = pd.DataFrame({"asset": asset, "day": day}).groupby("asset", sort=True)["day"].agg(["min", "max"])
+    one_day = np.timedelta64(1, "D")
+    lengths = ((bounds["max"] - bounds["min"]) // one_day).to_numpy() + 1
+    if lengths.sum() == len(panel) and panel.index.is_monotonic_increasing:
+        return panel
+    offsets = np.arange(lengths.sum()) - np.repeat(np.cumsum(lengths) - lengths, lengths)
+    days = np.repeat(bounds["min"].to_numpy(dtype="datetime64[s]"), lengths) + offsets * one_day
+    index = panel_index(list(np.repeat(bounds.index.to_numpy(), lengths)), list(days))
+    return panel.reindex(index)
