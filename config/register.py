@@ -133,11 +133,17 @@ class AssetType(Strict):
 
     @model_validator(mode="after")
     def _check(self) -> Self:
-        for kind, names in (("signal", [s.name for s in self.signals]), ("fault code", [f.code for f in self.faults])):
+        for kind, names in (
+            ("signal", [s.name for s in self.signals]),
+            ("fault code", [f.code for f in self.faults]),
+        ):
             twice = sorted({name for name in names if names.count(name) > 1})
             if twice:
                 raise ValueError(f"{kind} {twice[0]!r} is defined twice")
-        for field, name in (("operating.signal", self.operating and self.operating.signal), ("distance", self.distance)):
+        for field, name in (
+            ("operating.signal", self.operating and self.operating.signal),
+            ("distance", self.distance),
+        ):
             if name is not None and name not in self.signal:
                 raise ValueError(f"{field}: unknown signal {name!r}")
         return self
@@ -194,7 +200,7 @@ class Register:
 
 
 def _by_id(kind: str, items: tuple[_T, ...]) -> Mapping[str, _T]:
-    found: dict[str, T] = {}
+    found: dict[str, _T] = {}
     for item in items:
         if item.id in found:
             raise ValueError(f"{kind} {item.id!r} is defined twice")

@@ -1,0 +1,1 @@
+"""The program: command line, wiring, scheduler, demo, simulator."""

@@ -1,0 +1,1 @@
+"""Bytes from the broker are decoded, validated, stored, and only then acknowledged."""

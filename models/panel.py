@@ -48,10 +48,12 @@ def complete_calendar(panel: pd.DataFrame) -> pd.DataFrame:
     day = panel.index.get_level_values(1)
     bounds = pd.DataFrame({"asset": asset, "day": day}).groupby("asset", sort=True)["day"].agg(["min", "max"])
     one_day = np.timedelta64(1, "D")
-    lengths = ((bounds["max"] - bounds["min"]) // one_day).to_numpy() + 1
+    first = bounds["min"].to_numpy(dtype="datetime64[D]")
+    last = bounds["max"].to_numpy(dtype="datetime64[D]")
+    lengths = (last - first) // one_day + 1
     if lengths.sum() == len(panel) and panel.index.is_monotonic_increasing:
         return panel
     offsets = np.arange(lengths.sum()) - np.repeat(np.cumsum(lengths) - lengths, lengths)
-    days = np.repeat(bounds["min"].to_numpy(dtype="datetime64[s]"), lengths) + offsets * one_day
+    days = np.repeat(first, lengths) + offsets * one_day
     index = panel_index(list(np.repeat(bounds.index.to_numpy(), lengths)), list(days))
     return panel.reindex(index)

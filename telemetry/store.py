@@ -59,7 +59,13 @@ class TelemetryStore(Protocol):
         """
 
     def read_measurements(
-        self, asset_ids: Collection[str], signals: Sequence[str], start: int, end: int, *, chunk_rows: int = 200_000
+        self,
+        asset_ids: Collection[str],
+        signals: Sequence[str],
+        start: int,
+        end: int,
+        *,
+        chunk_rows: int = 200_000,
     ) -> Iterator[pd.DataFrame]:
         """Yield frames of about ``chunk_rows`` rows: ``asset_id`` (str), ``time`` (int64 ns) and one float64
         column per name in ``signals`` (NaN where not reported), sorted by asset and time. An asset is never

@@ -1,0 +1,1 @@
+"""Payload formats; each file decodes one."""

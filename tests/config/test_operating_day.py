@@ -18,9 +18,7 @@ ZONES = [
 ]
 
 
-@pytest.mark.parametrize(
-    ("day", "hours"), [(date(2026, 3, 29), 23), (date(2026, 10, 25), 25), (date(2026, 6, 1), 24)]
-)
+@pytest.mark.parametrize(("day", "hours"), [(date(2026, 3, 29), 23), (date(2026, 10, 25), 25), (date(2026, 6, 1), 24)])
 def test_a_day_is_as_long_as_its_clock_changes_make_it(day, hours):
     start, end = day_bounds(ZoneInfo("Europe/Madrid"), day)
     assert (end - start) == hours * 3600 * NS
