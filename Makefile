@@ -1,0 +1,61 @@
+# Every target sets up what it needs by itself; `make help` lists them.
+PYTHON ?= python3
+BIN := .venv/bin
+# A server named here must be there: the tests that need it fail instead of skipping.
+REQUIRE ?=
+export FLEETDX_REQUIRE := $(REQUIRE)
+
+.PHONY: help setup servers demo test check test-faults bench bench-azure bench-store bench-models bench-rules screenshots lock clean
+
+help:  ## list the targets
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
+
+setup: .venv/installed  ## build .venv with the exact versions of requirements.lock, and fleetdx in it
+
+.venv/installed: requirements.lock pyproject.toml deploy/python-environment
+	@PYTHON=$(PYTHON) deploy/python-environment
+	@touch $@
+
+servers:  ## install the Debian packages that demo and tests use, where this account may
+	@deploy/debian-packages mosquitto
+
+demo: setup servers  ## a simulated fleet, from the broker to the ticket; ends with Ctrl-C
+	$(BIN)/fleetdx demo $(ARGS)
+
+test: setup servers  ## the test suite (tests whose server is missing skip and say which)
+	$(BIN)/pytest $(ARGS)
+
+check: setup  ## style, types, layers of the architecture, documentation
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/pytest -q tests/docs
+
+test-faults: setup servers  ## crashes and outages: real processes, killed
+	$(BIN)/pytest -q -m faults $(ARGS)
+
+bench-azure: setup servers  ## the walk through a public fleet's year, to real tickets
+	$(BIN)/python -m benchmarks.azure_pdm $(ARGS)
+
+bench-store: setup  ## write and read rates of the stores
+	$(BIN)/python -m benchmarks.store $(ARGS)
+
+bench-models: setup  ## time to derive, fit and score
+	$(BIN)/python -m benchmarks.models_scale $(ARGS)
+
+bench-rules: setup  ## time to evaluate rules on a large fleet
+	$(BIN)/python -m benchmarks.rules $(ARGS)
+
+bench: bench-store bench-models bench-rules bench-azure  ## all benchmarks
+
+screenshots: setup  ## the README's picture, taken in headless Chromium
+	@deploy/debian-packages mosquitto chromium fonts-dejavu-core fonts-noto-cjk
+	$(BIN)/python -m benchmarks.screenshots $(ARGS)
+
+lock: setup  ## resolve the newest allowed versions into requirements.lock
+	$(BIN)/uv pip compile --universal --generate-hashes --no-annotate --no-header --upgrade \
+		--extra demo --extra dev -q -o requirements.lock pyproject.toml
+
+clean:  ## remove what the targets made
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis fleetdx-demo
