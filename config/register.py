@@ -6,14 +6,16 @@ checked: identifiers are safe in a topic, a tag and a file name, units are known
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from datetime import date
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Annotated, Literal, Self, TypeVar
 from zoneinfo import ZoneInfo, available_timezones
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PositiveFloat, model_validator
 
+from config.nearest import did_you_mean
 from config.units import Unit
 
 Language = Literal["en", "zh"]
@@ -21,19 +23,46 @@ Severity = Literal["info", "minor", "major", "critical"]
 SEVERITIES: tuple[Severity, ...] = ("info", "minor", "major", "critical")
 """From least to most severe; the order that every comparison of severities uses."""
 
+
+def _shaped(pattern: str, words: str) -> AfterValidator:
+    shape = re.compile(pattern)
+
+    def check(text: str) -> str:
+        if not shape.fullmatch(text):
+            raise ValueError(f"must be {words}, not {text[:80]!r}")
+        return text
+
+    return AfterValidator(check)
+
+
 # No "/", "+", "#" (MQTT), no blank, comma, "=" (line protocol), nothing a shell or a path could take amiss.
-AssetId = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:-]{0,63}$")]
-Code = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,31}$")]
-Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,47}$")]
-SignalName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,47}$")]
+AssetId = Annotated[
+    str,
+    _shaped(
+        r"[A-Za-z0-9][A-Za-z0-9._:-]{0,63}", "letters, digits and . _ : -, the first a letter or digit, at most 64"
+    ),
+]
+Code = Annotated[
+    str,
+    _shaped(r"[A-Za-z0-9][A-Za-z0-9._-]{0,31}", "letters, digits and . _ -, the first a letter or digit, at most 32"),
+]
+Name = Annotated[
+    str, _shaped(r"[a-z][a-z0-9-]{0,47}", "lower-case letters, digits and -, the first a letter, at most 48")
+]
+SignalName = Annotated[
+    str, _shaped(r"[a-z][a-z0-9_]{0,47}", "lower-case letters, digits and _, the first a letter, at most 48")
+]
 
 RESERVED_SIGNAL_NAMES = frozenset({"time", "asset_id", "code", "faults", "score", "exposure", "completeness"})
 """Names that are a tag, a column or a function elsewhere: a signal may not take one."""
 
 
+_time_zones = cache(available_timezones)
+
+
 def _known_time_zone(name: str) -> str:
-    if name not in available_timezones():
-        raise ValueError(f"unknown time zone {name!r} (IANA names such as Europe/Berlin are known)")
+    if name not in _time_zones():
+        raise ValueError(f"unknown time zone {name!r}{did_you_mean(name, _time_zones())}")
     return name
 
 
@@ -141,11 +170,11 @@ class AssetType(Strict):
             if twice:
                 raise ValueError(f"{kind} {twice[0]!r} is defined twice")
         for field, name in (
-            ("operating.signal", self.operating and self.operating.signal),
+            ("operating.signal", self.operating.signal if self.operating else None),
             ("distance", self.distance),
         ):
             if name is not None and name not in self.signal:
-                raise ValueError(f"{field}: unknown signal {name!r}")
+                raise ValueError(f"{field}: unknown signal {name!r}{did_you_mean(name, self.signal)}")
         return self
 
     @cached_property

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from difflib import get_close_matches
 from typing import Annotated
 
 from pydantic import AfterValidator
+
+from config.nearest import did_you_mean
 
 # dimension -> symbols; two signals can be compared only within one dimension
 UNITS: dict[str, tuple[str, ...]] = {
@@ -46,9 +47,7 @@ def dimension(unit: str) -> str:
 
 def _known(unit: str) -> str:
     if unit not in _DIMENSION:
-        near = get_close_matches(unit, _DIMENSION, n=1, cutoff=0.4)
-        hint = f"; did you mean {near[0]!r}?" if near else f" (known: {', '.join(_DIMENSION)})"
-        raise ValueError(f"unknown unit {unit!r}{hint}")
+        raise ValueError(f"unknown unit {unit!r}{did_you_mean(unit, _DIMENSION)}")
     return unit
 
 

@@ -1,0 +1,193 @@
+"""Every setting of the program, with its default; ``config/rail/settings.yaml`` shows them all with what they do.
+
+A secret never stands here: a key that ends in ``_env`` names the environment variable that holds it.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import timedelta
+from typing import Annotated, Literal, Self
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
+
+from config.register import Severity, Strict
+
+
+def _duration(value: object) -> timedelta:
+    if isinstance(value, timedelta):
+        return value
+    match = re.fullmatch(r"([1-9][0-9]{0,4})([mhd])", value) if isinstance(value, str) else None
+    if match is None:
+        raise ValueError(f"must be a duration such as 90m, 48h or 7d, not {value!r}")
+    return int(match[1]) * {"m": timedelta(minutes=1), "h": timedelta(hours=1), "d": timedelta(days=1)}[match[2]]
+
+
+Duration = Annotated[timedelta, BeforeValidator(_duration)]
+"""Written ``90m``, ``48h`` or ``7d``."""
+
+
+def _variable(value: object) -> object:
+    # The value is not repeated in the message: it may be the secret itself.
+    if value is not None and not (isinstance(value, str) and re.fullmatch(r"[A-Z_][A-Z0-9_]{0,63}", value)):
+        raise ValueError("must be the name of an environment variable (capital letters, digits, _), not the secret")
+    return value
+
+
+SecretName = Annotated[str, BeforeValidator(_variable)]
+
+
+def _address(value: str) -> str:
+    parts = urlsplit(value)
+    if parts.username is not None or parts.password is not None:
+        raise ValueError("must hold no user and no password")
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ValueError(f"must be an address such as https://tickets.example.org, not {value!r}")
+    return value.rstrip("/")
+
+
+Address = Annotated[str, Field(max_length=500), AfterValidator(_address)]
+Host = Annotated[str, Field(pattern=r"^[A-Za-z0-9.:_-]{1,253}$")]
+Port = Annotated[int, Field(ge=1, le=65535)]
+
+
+def _persistence(value: str) -> str:
+    match = re.fullmatch(r"([1-9][0-9]?) of ([1-9][0-9]?)", value)
+    if match is None or int(match[1]) > int(match[2]):
+        raise ValueError(f"must be such as '2 of 3' (days), not {value!r}")
+    return value
+
+
+class Mqtt(Strict):
+    """The broker that the gateways publish to."""
+
+    host: Host = "127.0.0.1"
+    port: Port = 1883
+    prefix: str = Field(default="fleet", pattern=r"^[A-Za-z0-9._-]{1,64}(/[A-Za-z0-9._-]{1,64}){0,3}$")
+    """First part of every topic: ``{prefix}/{asset_id}/telemetry``."""
+    client_id: str = Field(default="fleetdx", pattern=r"^[A-Za-z0-9._-]{1,64}$")
+    """Names the session that the broker keeps while the program is away; each running program needs its own."""
+    username: str | None = Field(default=None, min_length=1, max_length=200)
+    password_env: SecretName | None = None
+    tls: bool = False
+    ca_file: str | None = Field(default=None, min_length=1, max_length=500)
+    """Certificates (PEM) that the broker's is checked against; those of the machine where none is named."""
+    version: Literal[3, 5] = 5
+    """MQTT 3.1.1 (written 3) or 5."""
+    max_in_flight: int = Field(default=2000, ge=10, le=65_535)
+    """Messages taken from the broker and not yet acknowledged: bounds memory, and what comes again after a crash."""
+    keep_alive_s: int = Field(default=30, ge=5, le=3600)
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.ca_file is not None and not self.tls:
+            raise ValueError("ca_file is of no use without tls: true")
+        if self.password_env is not None and self.username is None:
+            raise ValueError("password_env needs a username")
+        return self
+
+
+class Store(Strict):
+    """Where measurements and fault events are kept. ``url`` to ``timeout_s`` are read for influxdb alone."""
+
+    kind: Literal["duckdb", "influxdb", "memory"] = "duckdb"
+    url: Address = "http://127.0.0.1:8086"
+    org: str = Field(default="fleetdx", max_length=200)
+    bucket: str = Field(default="fleetdx", min_length=1, max_length=200)
+    token_env: SecretName = "INFLUX_TOKEN"  # noqa: S105 - the name of the variable
+    timeout_s: float = Field(default=30.0, ge=1, le=600)
+
+
+class Ingest(Strict):
+    """How messages are taken in, and what is refused."""
+
+    batch_messages: int = Field(default=500, ge=1, le=50_000)
+    """Messages written to the store in one go."""
+    batch_seconds: float = Field(default=0.2, gt=0, le=60)
+    """How long a batch waits to fill."""
+    max_payload_bytes: int = Field(default=1_000_000, ge=100, le=100_000_000)
+    max_samples: int = Field(default=10_000, ge=1, le=1_000_000)
+    """Samples in one message."""
+    allowed_clock_skew_s: float = Field(default=300.0, ge=0, le=86_400)
+    """A sample further in the future than this is quarantined."""
+    max_age_days: float = Field(default=400.0, gt=0, le=20_000)
+    """A live sample older than this is quarantined; a history that is imported may be older."""
+    quarantine_max_rows: int = Field(default=100_000, ge=100, le=100_000_000)
+    quarantine_max_days: float = Field(default=90.0, gt=0, le=20_000)
+
+
+class Daily(Strict):
+    """When an operating day counts as closed, and how much data it must have."""
+
+    lateness_minutes: int = Field(default=60, ge=0, le=10_080)
+    """A day is scored this long after its local midnight; what comes later scores it again, as a revision."""
+    poor_link_lateness_minutes: int = Field(default=360, ge=0, le=10_080)
+    """The same for sites of poor connectivity."""
+    sweep_minutes: float = Field(default=5.0, gt=0, le=1440)
+    min_completeness: float = Field(default=0.5, ge=0, le=1)
+    """Share of a day's expected samples below which models neither learn from it nor raise on it."""
+
+
+class Models(Strict):
+    """The anomaly models: one ensemble for each asset type."""
+
+    enabled: bool = True
+    min_training_days: int = Field(default=21, ge=2, le=3650)
+    false_tickets_per_100_asset_days: float = Field(default=0.5, gt=0, le=100)
+    """The budget that sets the thresholds: tickets without a fault that one is ready to look at."""
+    persistence: Annotated[str, AfterValidator(_persistence)] = "2 of 3"
+    """Anomalous days, of how many in a row, before a model speaks."""
+    detectors: tuple[Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,47}$")], ...] = Field(
+        default=("robust_z", "pca", "isolation_forest"), min_length=1, max_length=16
+    )
+    """Files of ``models/detectors/`` by name."""
+    seed: int = Field(default=0, ge=0, le=2**32 - 1)
+    ticket: Literal["auto", "review"] = "review"
+    """Whether an alert that only a model raises becomes a ticket by itself, or after somebody looked at it."""
+    severity: Severity = "major"
+    act_within: Duration = timedelta(hours=72)
+
+
+class Tickets(Strict):
+    """The ticket system."""
+
+    connector: str = Field(default="none", pattern=r"^[a-z][a-z0-9_]{0,47}$")
+    """A file of ``alerts/connectors/`` by name, or ``none``: alerts then stay in the console."""
+    url: Address | None = None
+    user: str | None = Field(default=None, min_length=1, max_length=200)
+    password_env: SecretName | None = None
+    secret_env: SecretName | None = None
+    """Key under which a webhook's requests are signed."""
+    timeout_s: float = Field(default=10.0, ge=1, le=300)
+    poll_seconds: float = Field(default=60.0, ge=1, le=86_400)
+    """How often the ticket system is asked what became of open tickets."""
+    retry_seconds: float = Field(default=30.0, ge=0.1, le=86_400)
+    """Wait before the first retry of a failed delivery; it doubles with each, up to an hour."""
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.connector != "none" and self.url is None:
+            raise ValueError(f"connector {self.connector!r} needs a url")
+        return self
+
+
+class Console(Strict):
+    """The web pages."""
+
+    host: Host = "127.0.0.1"
+    port: Port = 8080
+    base_url: Address | None = None
+    """Address under which people reach the console; links in tickets begin with it."""
+
+
+class Settings(Strict):
+    """All settings, by section. ``Settings()`` is a complete installation on one machine."""
+
+    mqtt: Mqtt = Mqtt()
+    store: Store = Store()
+    ingest: Ingest = Ingest()
+    daily: Daily = Daily()
+    models: Models = Models()
+    tickets: Tickets = Tickets()
+    console: Console = Console()
