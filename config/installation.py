@@ -21,7 +21,7 @@ from pydantic import Field
 
 from config import knowledge as knowledge_files
 from config.knowledge import Knowledge
-from config.nearest import did_you_mean
+from config.nearest import did_you_mean, nearest
 from config.register import Asset, AssetId, AssetType, Name, Register, Site, Strict
 from config.settings import Settings
 from config.source import MAX_PROBLEMS, ConfigError, Problem, Source, load_yaml, validate
@@ -110,11 +110,13 @@ def _yaml_files(folder: Path) -> list[Path]:
 def _strays(folder: Path) -> Iterator[Problem]:
     """Files that somebody would believe to be read, and that are not."""
     for path in sorted(folder.iterdir()):
-        hint = did_you_mean(path.name, FOLDERS if path.is_dir() else FILES)
         if path.name.startswith(".") or path.name in (*FILES, *FOLDERS):
             continue
-        if path.suffix in (".yaml", ".yml", ".csv") or (path.is_dir() and hint.startswith(";")):
-            yield Problem(path.name, 0, f"unknown {'folder' if path.is_dir() else 'file'}{hint}")
+        near = nearest(path.name, FOLDERS if path.is_dir() else FILES)
+        if path.is_dir() and near:
+            yield Problem(path.name, 0, f"unknown folder; did you mean {near!r}?")
+        elif path.is_file() and path.suffix in (".yaml", ".yml", ".csv"):
+            yield Problem(path.name, 0, "unknown file" + did_you_mean(path.name, FILES))
     for name in FOLDERS:
         for path in sorted((folder / name).glob("*.yml")):
             yield Problem(f"{name}/{path.name}", 0, f"is not read; call it {path.stem}.yaml")

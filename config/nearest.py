@@ -8,18 +8,24 @@ from difflib import get_close_matches
 _LISTED = 12
 
 
+def nearest(name: str, known: Iterable[str], cutoff: float = 0.6) -> str | None:
+    """Return the known name most like ``name``, or ``None`` where none is (``cutoff``: 1 is the same, 0 is anything).
+
+    Upper and lower case are taken as the same.
+    """
+    by_lower = {item.lower(): item for item in sorted(known, reverse=True)}
+    near = get_close_matches(name.lower(), by_lower, n=1, cutoff=cutoff)
+    return by_lower[near[0]] if near else None
+
+
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """Return the end of a sentence about the unknown ``name``: the nearest known one, else a few that are known.
 
     ``"; did you mean 'pressure'?"``, or ``" (known: pressure, speed)"``, or nothing where nothing is known.
-    Upper and lower case are taken as the same.
     """
-    by_lower = {item.lower(): item for item in sorted(known, reverse=True)}
-    if not by_lower:
-        return ""
-    near = get_close_matches(name.lower(), by_lower, n=1, cutoff=0.6)
-    if near:
-        return f"; did you mean {by_lower[near[0]]!r}?"
-    listed = sorted(by_lower.values())
+    listed = sorted(set(known))
+    near = nearest(name, listed)
+    if near is not None:
+        return f"; did you mean {near!r}?"
     more = ", ..." if len(listed) > _LISTED else ""
-    return f" (known: {', '.join(listed[:_LISTED])}{more})"
+    return f" (known: {', '.join(listed[:_LISTED])}{more})" if listed else ""

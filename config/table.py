@@ -7,7 +7,7 @@ import io
 from collections.abc import Sequence
 from pathlib import Path
 
-from config.nearest import did_you_mean
+from config.nearest import nearest
 from config.source import MAX_PROBLEMS, ConfigError, Problem, Source, Where, read_text, shown
 
 MAX_BYTES = 64_000_000
@@ -70,8 +70,8 @@ def _check_header(header: Sequence[str], required: Sequence[str], optional: Sequ
             problems.append(f"column {number + 1} has no name")
         elif name in header[:number]:
             problems.append(f"column {name!r} is given twice")
-        elif name not in (*required, *optional) and (hint := did_you_mean(name, absent)).startswith(";"):
-            problems.append(f"unknown column {name!r}{hint}")
-            absent -= {near for near in absent if repr(near) in hint}
+        elif name not in (*required, *optional) and (near := nearest(name, absent, cutoff=0.8)):
+            problems.append(f"unknown column {name!r}; did you mean {near!r}?")
+            absent.remove(near)
     problems += [f"missing column {name!r}" for name in required if name in absent]
     return problems
