@@ -1,0 +1,137 @@
+"""The ledger of asset-days in the relational tables: what was scored, and what followed, in one transaction."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Collection, Mapping, Sequence
+from datetime import UTC, date, datetime
+
+import numpy as np
+import pandas as pd
+from django.db import transaction
+
+from alerts.models import AssetDayRun, FieldRecord, Score
+from alerts.plain import number, plain_contributions, plain_fault_log
+from alerts.raising import close_repaired, raise_alerts
+from diagnostics.records import AnomalyScore, AssetDay, DayOutcome
+from models.panel import panel_index
+
+_ROWS = 500
+
+
+class DjangoLedger:
+    """``diagnostics.ledger.Ledger`` on Django's tables."""
+
+    def done(self, asset_ids: Collection[str], first: date, last: date) -> Mapping[AssetDay, int]:
+        """Return the arrivals revision at which each recorded asset-day was scored."""
+        rows = AssetDayRun.objects.filter(day__range=(first, last)).values_list("asset_id", "day", "arrivals_revision")
+        wanted = set(asset_ids)
+        return {AssetDay(asset_id, day): revision for asset_id, day, revision in rows if asset_id in wanted}
+
+    def history(self, asset_ids: Collection[str], first: date, last: date) -> pd.DataFrame:
+        """Return the recorded base features as a panel, with the levels of their scores."""
+        wanted = set(asset_ids)
+        features: dict[tuple[str, date], dict[str, float]] = {
+            (asset_id, day): values
+            for asset_id, day, values in AssetDayRun.objects.filter(day__range=(first, last)).values_list(
+                "asset_id", "day", "features"
+            )
+            if asset_id in wanted
+        }
+        for asset_id, day, detector, level in Score.objects.filter(day__range=(first, last)).values_list(
+            "asset_id", "day", "detector", "level"
+        ):
+            if (asset_id, day) in features:
+                features[asset_id, day][f"score.{detector}"] = level
+        keys = sorted(features)
+        frame = pd.DataFrame.from_records([features[key] for key in keys]).astype("float64")
+        frame.index = panel_index([asset_id for asset_id, _ in keys], [np.datetime64(day, "D") for _, day in keys])
+        return frame
+
+    @transaction.atomic
+    def record(self, outcomes: Sequence[DayOutcome]) -> None:
+        """Write the outcomes, and the alerts and tickets that follow from them."""
+        keys = {(o.log.asset_id, o.log.day) for o in outcomes}
+        days = {day for _, day in keys}
+        earlier = {
+            (row.asset_id, row.day): row
+            for row in AssetDayRun.objects.filter(day__in=days, asset_id__in={asset_id for asset_id, _ in keys})
+        }
+        new, again = [], []
+        for outcome in outcomes:
+            row = earlier.get((outcome.log.asset_id, outcome.log.day))
+            if row is None:
+                row = AssetDayRun(asset_id=outcome.log.asset_id, day=outcome.log.day)
+                new.append(row)
+            else:
+                row.revision += 1
+                again.append(row)
+            row.arrivals_revision = outcome.arrivals_revision
+            row.features = {name: value for name, value in outcome.features.items() if number(value) is not None}
+            row.fault_log = plain_fault_log(outcome.log)
+            row.completeness = outcome.log.completeness
+            row.model_version, row.rules_version = outcome.model_version, outcome.rules_version
+        AssetDayRun.objects.bulk_create(new, batch_size=_ROWS)
+        changed = ["revision", "arrivals_revision", "features", "fault_log", "completeness"]
+        changed += ["model_version", "rules_version"]
+        AssetDayRun.objects.bulk_update(again, changed, batch_size=100)
+        for row in again:
+            Score.objects.filter(asset_id=row.asset_id, day=row.day).delete()
+        Score.objects.bulk_create([_score_row(score) for o in outcomes for score in o.scores], batch_size=_ROWS)
+        raise_alerts(outcomes)
+
+    @transaction.atomic
+    def note_field_records(self, records: Collection[tuple[str, int, str, str]]) -> int:
+        """Keep (asset, time in ns, ``maintenance`` or ``failure``, what) as the field reports it; return how many are new."""
+        before = FieldRecord.objects.count()
+        FieldRecord.objects.bulk_create(
+            [
+                FieldRecord(asset_id=asset_id, at=_instant(at), kind=kind, what=what[:120])
+                for asset_id, at, kind, what in records
+            ],
+            ignore_conflicts=True,
+            batch_size=_ROWS,
+        )
+        return FieldRecord.objects.count() - before
+
+    def field_records(self, asset_ids: Collection[str], until: int) -> dict[str, pd.DataFrame]:
+        """Return ``failures`` and ``maintenance`` up to an instant (ns): ``asset_id``, ``time`` (ns), ``what``."""
+        wanted = set(asset_ids)
+        rows: defaultdict[str, list[tuple[str, int, str]]] = defaultdict(list)
+        for record in FieldRecord.objects.filter(at__lte=_instant(until)).order_by("at"):
+            if record.asset_id in wanted:
+                at = int(record.at.timestamp() * 1000) * 1_000_000
+                rows[record.kind].append((record.asset_id, at, record.what))
+        return {
+            name: pd.DataFrame(rows[kind], columns=["asset_id", "time", "what"]).astype({"time": "int64"})
+            for name, kind in (("failures", "failure"), ("maintenance", "maintenance"))
+        }
+
+    @transaction.atomic
+    def close_repaired(self, asset_ids: Collection[str], after: int, until: int) -> int:
+        """Close alerts by the repairs and failures recorded in (after, until] (ns); return how many were closed."""
+        wanted = set(asset_ids)
+        closed = 0
+        for record in FieldRecord.objects.filter(at__gt=_instant(after), at__lte=_instant(until)).order_by("at"):
+            if record.asset_id in wanted:
+                reason = f"{record.kind}: {record.what}"
+                closed += close_repaired(record.asset_id, record.at, reason)
+        return closed
+
+
+def _instant(at: int) -> datetime:
+    # Milliseconds are enough for what people write down, and exact in a float.
+    return datetime.fromtimestamp(max(at, 0) // 1_000_000 / 1000, UTC)
+
+
+def _score_row(score: AnomalyScore) -> Score:
+    return Score(
+        asset_id=score.asset_id,
+        day=score.day,
+        detector=score.detector,
+        version=score.version,
+        score=score.score,
+        threshold=score.threshold,
+        level=score.level,
+        contributions=plain_contributions(score),
+    )

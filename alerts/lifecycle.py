@@ -1,0 +1,69 @@
+"""The life of an alert, after ISA-18.2 / IEC 62682: condition and acknowledgement are two things. Pure.
+
+            True                      acknowledge
+    (none) ──────▶ unacknowledged ───────────────▶ acknowledged
+                     │    ▲ True                     │    ▲ True
+               clear │    │                    clear │    │
+                     ▼    │                          ▼    │
+              returned, unacknowledged             closed (a new True opens the next episode)
+                     │ acknowledge
+                     ▼
+                   closed
+
+A day whose condition is unknown changes nothing: missing data neither raises nor clears.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import date
+from typing import Literal
+
+State = Literal["unacknowledged", "acknowledged", "returned", "closed"]
+CLEAR_DAYS = 3
+"""Days without the condition, in a row as far as they are known, after which an alert has returned to normal."""
+
+
+@dataclass(frozen=True, slots=True)
+class Life:
+    """Where an alert stands. ``days_seen`` counts days whose condition held, ``days_clear`` those without since."""
+
+    state: State
+    last_day: date
+    days_seen: int = 1
+    days_clear: int = 0
+
+    @property
+    def open(self) -> bool:
+        """Whether anybody still has to do something about it."""
+        return self.state != "closed"
+
+
+def raised(day: date) -> Life:
+    """Return the life of an alert whose condition held for the first time."""
+    return Life("unacknowledged", day)
+
+
+def observed(life: Life, day: date, condition: bool | None) -> Life:
+    """Return the life after one more day. A day not after the last one was seen before and changes nothing."""
+    if not life.open or condition is None or day <= life.last_day:
+        return life
+    if condition:
+        state: State = "unacknowledged" if life.state == "returned" else life.state
+        return Life(state, day, life.days_seen + 1, 0)
+    clear = life.days_clear + 1
+    if clear < CLEAR_DAYS or life.state == "returned":
+        return replace(life, last_day=day, days_clear=clear)
+    return Life("closed" if life.state == "acknowledged" else "returned", day, life.days_seen, clear)
+
+
+def acknowledged(life: Life) -> Life:
+    """Return the life after somebody took note."""
+    if life.state == "unacknowledged":
+        return replace(life, state="acknowledged")
+    return replace(life, state="closed") if life.state == "returned" else life
+
+
+def repaired(life: Life) -> Life:
+    """Return the life after the asset was repaired: closed, so that the next time is a new episode."""
+    return replace(life, state="closed")

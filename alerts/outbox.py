@@ -1,0 +1,110 @@
+"""Delivers tickets that alerts asked for: each ends as exactly one ticket, or as a dead letter with its reason.
+
+A ticket is leased before it is sent, searched before it is created, and read back after; so two deliverers, a crash
+between create and record, and a timeout after the server accepted all end with one ticket.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from django.db.models import F, Q
+
+from alerts.connectors.connector import Connector, FiledTicket, Permanent, Retryable, TicketDraft
+from alerts.models import Alert, Ticket
+
+log = logging.getLogger(__name__)
+
+_LEASE = timedelta(minutes=5)
+"""Longer than a delivery takes; after it a deliverer that died no longer holds the ticket."""
+_LONGEST_WAIT = timedelta(hours=1)
+
+
+@dataclass(slots=True)
+class DeliveryReport:
+    """What one round of delivery did, in tickets."""
+
+    created: int = 0
+    found: int = 0
+    postponed: int = 0
+    dead: int = 0
+
+
+def deliver(
+    connector: Connector,
+    compose: Callable[[Alert], TicketDraft],
+    now: datetime,
+    *,
+    retry_after: timedelta = timedelta(seconds=30),
+    progress: Callable[[int, int | None], None] = lambda _done, _total: None,
+) -> DeliveryReport:
+    """Deliver every ticket that is due at ``now``; one that fails never keeps the others waiting."""
+    report = DeliveryReport()
+    due = list(
+        Ticket.objects.filter(Q(next_attempt_at=None) | Q(next_attempt_at__lte=now), status=Ticket.Status.PENDING)
+        .select_related("alert")
+        .order_by("id")
+    )
+    for number, ticket in enumerate(due):
+        if _leased(ticket, now):
+            _deliver_one(connector, compose, ticket, now, retry_after, report)
+        progress(number + 1, len(due))
+    return report
+
+
+def _leased(ticket: Ticket, now: datetime) -> bool:
+    """Take the ticket for ourselves; False where another deliverer was first."""
+    return (
+        Ticket.objects.filter(pk=ticket.pk, status=Ticket.Status.PENDING, attempts=ticket.attempts).update(
+            attempts=F("attempts") + 1, next_attempt_at=now + _LEASE
+        )
+        == 1
+    )
+
+
+def _deliver_one(
+    connector: Connector,
+    compose: Callable[[Alert], TicketDraft],
+    ticket: Ticket,
+    now: datetime,
+    retry_after: timedelta,
+    report: DeliveryReport,
+) -> None:
+    try:
+        filed = connector.search(ticket.key)
+        if filed is not None:
+            report.found += 1
+        else:
+            filed = connector.create(compose(ticket.alert))
+            filed = _read_back(connector, filed, ticket.key)
+            report.created += 1
+    except Retryable as error:
+        wait = min(retry_after * 2 ** min(ticket.attempts, 20), _LONGEST_WAIT) * random.uniform(0.7, 1.3)  # noqa: S311
+        log.warning("Ticket %s: %s; trying again in %.0f s", ticket.key, error, wait.total_seconds())
+        Ticket.objects.filter(pk=ticket.pk).update(next_attempt_at=now + wait, last_error=str(error)[:500])
+        report.postponed += 1
+    except Permanent as error:
+        log.error("Ticket %s cannot be delivered, a person has to act: %s", ticket.key, error)
+        Ticket.objects.filter(pk=ticket.pk).update(status=Ticket.Status.DEAD, last_error=str(error)[:500])
+        report.dead += 1
+    else:
+        Ticket.objects.filter(pk=ticket.pk).update(
+            status=Ticket.Status.DELIVERED,
+            connector=connector.name,
+            external_key=filed.external_key,
+            url=filed.url,
+            next_attempt_at=None,
+            last_error="",
+        )
+
+
+def _read_back(connector: Connector, filed: FiledTicket, key: str) -> FiledTicket:
+    """Make sure that what the system holds is what was sent. Raises ``Permanent`` where it is not."""
+    held = connector.read(filed.external_key)
+    if held.key != key:
+        raise Permanent(f"filed as {filed.external_key}, which holds the key {held.key!r} and not {key!r}")
+    return held
