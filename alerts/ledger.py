@@ -82,7 +82,7 @@ class DjangoLedger:
 
     @transaction.atomic
     def note_field_records(self, records: Collection[tuple[str, int, str, str]]) -> int:
-        """Keep (asset, time in ns, ``maintenance`` or ``failure``, what) as the field reports it; return how many are new."""
+        """Keep (asset, time in ns, ``maintenance`` or ``failure``, what); return how many of them are new."""
         before = FieldRecord.objects.count()
         FieldRecord.objects.bulk_create(
             [

@@ -17,16 +17,24 @@ Report = Callable[[int, int | None], None]
 """Called with how much is done in all, and how much there is to do (``None``: not known)."""
 
 
+def _silent(_done: int, _total: int | None) -> None:
+    """Report to nobody."""
+
+
 @contextmanager
 def progress(what: str) -> Iterator[Report]:
     """Show a bar for ``what`` while the block runs, and nothing where standard error is no terminal."""
     if not console.is_terminal:
-        yield lambda done, total=None: None
+        yield _silent
         return
     columns = (TextColumn("{task.description:<34}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console, transient=False) as bar:
         task = bar.add_task(what, total=None)
-        yield lambda done, total=None: bar.update(task, completed=done, total=total)
+
+        def report(done: int, total: int | None) -> None:
+            bar.update(task, completed=done, total=total)
+
+        yield report
 
 
 def say(text: str) -> None:

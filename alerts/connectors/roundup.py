@@ -24,7 +24,7 @@ class RoundupConnector:
     name: ClassVar[str] = "roundup"
 
     def __init__(self, url: str, user: str, password: str, *, timeout_s: float = 10.0) -> None:
-        self._url = url.rstrip("/")
+        self._url, self._user = url.rstrip("/"), user
         parts = urlsplit(self._url)
         self._client = httpx.Client(
             base_url=f"{self._url}/rest/data/",
@@ -55,13 +55,15 @@ class RoundupConnector:
 
     def create(self, draft: TicketDraft) -> FiledTicket:
         """Write the message, then the issue that holds it."""
-        message = body(send(self._client, "POST", "msg", json={"content": draft.body}))["data"]["id"]
+        # A message without an author would put "nobody" on the issue's list of people to tell, which Roundup refuses.
+        content = {"content": draft.body, "author": self._user}
+        message = body(send(self._client, "POST", "msg", json=content))["data"]["id"]
         issue = {"title": draft.title, "external_id": draft.key, "messages": [message]}
         response = send(self._client, "POST", "issue", accept=_CONFLICT, json=issue)
         if response.status_code in _CONFLICT:
             filed = self.search(draft.key)
             if filed is None:
-                raise Permanent(f"Roundup says that {draft.key} exists, and does not find it: {response.text[:200]}")
+                raise Permanent(f"Roundup refuses {draft.key}: {response.text[:300]}")
             return filed
         return self.read(str(body(response)["data"]["id"]))
 

@@ -1,0 +1,256 @@
+"""What a ticket says: the evidence, the urgency in the depot's time, and what to do, in the depot's language.
+
+Pure: from plain values to text. ``compose`` at the end reads the tables for it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from alerts.connectors.connector import TicketDraft
+from alerts.fingerprint import ticket_key
+from alerts.models import Alert, AssetDayRun
+from config.installation import Installation
+from config.knowledge import Drawing, FailureMode, Knowledge, Part, Procedure
+from config.register import Asset, AssetType, Language, Site, Text
+
+_WORDS: Mapping[str, tuple[str, str]] = {
+    "act_by": ("Act by", "处理期限"),
+    "severity": ("Severity", "严重程度"),
+    "asset": ("Asset", "设备"),
+    "site": ("Site", "段所"),
+    "evidence": ("What was seen", "观察到的情况"),
+    "normal": ("normal", "正常值"),
+    "unknown": ("not reported", "未上报"),
+    "faults": ("Fault log of the last days", "近日故障记录"),
+    "times": ("times", "次"),
+    "freeze": ("freeze frame", "冻结帧"),
+    "do": ("What to do", "处理步骤"),
+    "parts": ("Probable parts", "可能需要的备件"),
+    "drawings": ("Drawings", "图纸"),
+    "safety": ("Safety", "安全提示"),
+    "skill": ("Maintenance level needed (EN 13306)", "所需维修等级 (EN 13306)"),
+    "beyond": ("above this site's own; ask technical support", "高于本段所能力，请联系技术支持"),
+    "warranty": ("Warranty at the first symptom", "首次症状时的保修状态"),
+    "in_force": ("in force until", "有效期至"),
+    "expired": ("ended on", "已于此日到期"),
+    "not_known": ("not recorded", "无记录"),
+    "console": ("Evidence with charts", "图表与证据"),
+    "source": ("Said by", "诊断来源"),
+    "minor": ("minor", "轻微"),
+    "major": ("major", "严重"),
+    "critical": ("critical", "紧急"),
+    "info": ("information", "提示"),
+}
+
+
+def word(name: str, language: Language) -> str:
+    """Return a fixed word of tickets in a language."""
+    return _WORDS[name][0 if language == "en" else 1]
+
+
+@dataclass(frozen=True, slots=True)
+class FaultLine:
+    """One code on one day, for the ticket's fault log."""
+
+    day: date
+    code: str
+    count: int
+    context: Mapping[str, float | None] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """All that a ticket is written from; ``diagnosis`` is as ``alerts.plain`` gives it."""
+
+    asset: Asset
+    asset_type: AssetType
+    site: Site
+    failure_mode: FailureMode
+    episode: int
+    severity: str
+    known_at: datetime
+    act_by: datetime
+    first_day: date
+    diagnosis: Mapping[str, Any]
+    faults: Sequence[FaultLine]
+    console_url: str = ""
+
+
+def draft(case: Case, knowledge: Knowledge) -> TicketDraft:
+    """Write the ticket: in the site's language, and in English below where that is another."""
+    languages: list[Language] = [case.site.language] if case.site.language == "en" else [case.site.language, "en"]
+    body = "\n\n----\n\n".join("\n".join(_lines(case, knowledge, language)) for language in languages)
+    title = (
+        f"{case.asset.id}: {case.failure_mode.title.in_language(languages[0])} ({word(case.severity, languages[0])})"
+    )
+    return TicketDraft(
+        key=ticket_key(case.asset.id, case.failure_mode.code, case.episode),
+        title=title,
+        body=body,
+        asset_id=case.asset.id,
+        failure_mode=case.failure_mode.code,
+        severity=case.severity,
+        data=_data(case),
+    )
+
+
+def _lines(case: Case, knowledge: Knowledge, language: Language) -> list[str]:
+    def say(name: str) -> str:
+        return word(name, language)
+
+    mode = case.failure_mode
+    lines = [
+        str(case.diagnosis["text"][language]),
+        "",
+        f"{say('act_by')}: {local_time(case.act_by, case.site.zone)}",
+        f"{say('severity')}: {say(case.severity)}",
+        f"{say('asset')}: {case.asset.id}, {case.asset_type.title.in_language(language)}",
+        f"{say('site')}: {case.site.title}",
+        "",
+        f"{say('evidence')}:",
+        *(_evidence(item, case, language) for item in case.diagnosis["evidence"]),
+        f"{say('source')}: {case.diagnosis['source']}",
+    ]
+    if case.faults:
+        lines += ["", f"{say('faults')}:", *(_fault(line, case, language) for line in case.faults)]
+    if mode.safety is not None:
+        lines += ["", f"{say('safety')}: {mode.safety.in_language(language)}"]
+    lines += _advice(case, knowledge, language)
+    skill = f"{say('skill')}: {mode.skill_level}"
+    if mode.skill_level > case.site.skill_level:
+        skill += f" ({say('beyond')})"
+    lines += ["", skill, f"{say('warranty')}: {warranty(case.asset, mode, case.first_day, language)}"]
+    if case.console_url:
+        lines.append(f"{say('console')}: {case.console_url}")
+    return lines
+
+
+def local_time(at: datetime, zone: ZoneInfo) -> str:
+    """Return an instant as people at the site say it, with the zone's name."""
+    return f"{at.astimezone(zone):%Y-%m-%d %H:%M} ({zone.key})"
+
+
+def warranty(asset: Asset, mode: FailureMode, on: date, language: Language) -> str:
+    """Return whether the warranty was in force on a day, as a sentence."""
+    until = mode.warranty.until(asset) if mode.warranty is not None else asset.warranty_until
+    if until is None:
+        return word("not_known", language)
+    state = f"{word('in_force' if on <= until else 'expired', language)} {until}"
+    return f"{state}; {mode.warranty.terms.in_language(language)}" if mode.warranty is not None else state
+
+
+def advised(
+    case_references: Sequence[str], mode: FailureMode, knowledge: Knowledge
+) -> list[Procedure | Drawing | Part]:
+    """Return what the diagnosis and the failure mode refer to, each once, the diagnosis' own first."""
+    references = dict.fromkeys([*case_references, *mode.advise])
+    return [knowledge.resolve(reference) for reference in references]
+
+
+def _advice(case: Case, knowledge: Knowledge, language: Language) -> list[str]:
+    items = advised(case.diagnosis["advise"], case.failure_mode, knowledge)
+    lines: list[str] = []
+    for item in items:
+        if isinstance(item, Procedure):
+            lines += ["", f"{word('do', language)}: {item.title.in_language(language)} [{item.id}]"]
+            lines += [f"  {n}. {step.in_language(language)}" for n, step in enumerate(item.steps, 1)]
+    for kind, name in ((Part, "parts"), (Drawing, "drawings")):
+        titles = [f"{item.title.in_language(language)} [{item.id}]" for item in items if isinstance(item, kind)]
+        if titles:
+            lines.append(f"{word(name, language)}: {'; '.join(titles)}")
+    return lines
+
+
+def _evidence(item: Mapping[str, Any], case: Case, language: Language) -> str:
+    unit = unit_of(item["feature"], case.asset_type)
+    value, normal = (figure(item[name], unit) or word("unknown", language) for name in ("value", "normal"))
+    return f"  {item['feature']}: {value} ({word('normal', language)}: {normal})"
+
+
+def unit_of(feature: str, asset_type: AssetType) -> str:
+    """Return the unit of a feature: its signal's, or sigma for a deviation."""
+    signal, _, rest = feature.partition(".")
+    if rest.endswith((".own", ".peers")):
+        return "σ"
+    known = asset_type.signal.get(signal)
+    return known.unit if known is not None and rest else ""
+
+
+def figure(value: float | None, unit: str = "") -> str:
+    """Return a number as people read it; empty where it is not known."""
+    if value is None:
+        return ""
+    text = f"{value:+.1f}" if unit == "σ" else f"{value:.4g}"
+    return f"{text} {unit}".strip() if unit != "1" else text
+
+
+def _fault(line: FaultLine, case: Case, language: Language) -> str:
+    code = case.asset_type.fault.get(line.code)
+    title = f" {code.title.in_language(language)}" if code is not None else ""
+    text = f"  {line.day} {line.code}{title}: {line.count} {word('times', language)}"
+    if line.context:
+        frame = ", ".join(f"{name}={figure(value)}" for name, value in line.context.items())
+        text += f"; {word('freeze', language)}: {frame}"
+    return text
+
+
+def _data(case: Case) -> dict[str, Any]:
+    return {
+        "asset_id": case.asset.id,
+        "asset_type": case.asset.asset_type,
+        "site": case.site.id,
+        "failure_mode": case.failure_mode.code,
+        "iso14224": case.diagnosis.get("iso14224") or case.failure_mode.iso14224,
+        "episode": case.episode,
+        "severity": case.severity,
+        "known_at": case.known_at.astimezone(UTC).isoformat(),
+        "act_by": case.act_by.astimezone(UTC).isoformat(),
+        "source": case.diagnosis["source"],
+        "evidence": list(case.diagnosis["evidence"]),
+        "faults": [{"day": str(f.day), "code": f.code, "count": f.count} for f in case.faults],
+        "url": case.console_url,
+    }
+
+
+_FAULT_DAYS = 7
+
+
+def compose(alert: Alert, installation: Installation) -> TicketDraft:
+    """Write the ticket of an alert, from what is known of it now."""
+    register, knowledge = installation.register, installation.knowledge
+    latest = alert.days.filter(condition=True).order_by("-day").first()
+    assert latest is not None, "an alert opens with a day on which its condition held"
+    runs = AssetDayRun.objects.filter(asset_id=alert.asset_id, day__lte=alert.last_true_day).order_by("-day")
+    faults = [
+        FaultLine(run.day, entry["code"], entry["count"], entry["context"])
+        for run in runs[:_FAULT_DAYS]
+        for entry in run.fault_log["entries"]
+        if entry["count"]
+    ]
+    base = installation.settings.console.base_url
+    case = Case(
+        asset=register.assets[alert.asset_id],
+        asset_type=register.type_of(alert.asset_id),
+        site=register.site_of(alert.asset_id),
+        failure_mode=failure_mode_of(alert.failure_mode, knowledge),
+        episode=alert.episode,
+        severity=alert.severity,
+        known_at=alert.known_at,
+        act_by=alert.act_by,
+        first_day=alert.first_day,
+        diagnosis=latest.diagnosis,
+        faults=faults,
+        console_url=f"{base}/alerts/{alert.pk}/" if base else "",
+    )
+    return draft(case, knowledge)
+
+
+def failure_mode_of(code: str, knowledge: Knowledge) -> FailureMode:
+    """Return a failure mode; one that the knowledge base has lost since is called by its code."""
+    known = knowledge.failure_modes.get(code)
+    return known or FailureMode(code=code, title=Text(en=code, zh=code))

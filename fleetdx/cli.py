@@ -1,0 +1,230 @@
+"""The command line. Each command reads its options here and hands over; heavy imports wait until they are needed.
+
+Exit codes: 0 done; 1 the answer is no (a rule test failed, a configuration is wrong); 2 wrong usage;
+3 something outside is missing or refuses (broker, store, port, file).
+"""
+
+from __future__ import annotations
+
+import logging
+from datetime import date, datetime
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from fleetdx.failure import stops_with_a_message
+
+app = typer.Typer(
+    name="fleetdx",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    help="Telemetry in, service tickets out.\n\nTry it: [bold]fleetdx demo[/bold]. "
+    "On your own data: [bold]fleetdx backtest DIR[/bold]. For real: write a configuration folder, "
+    "[bold]fleetdx check-config[/bold] it, then [bold]fleetdx run[/bold].",
+)
+rules_app = typer.Typer(no_args_is_help=True, help="Check and test expert rules, without any server.")
+app.add_typer(rules_app, name="rules")
+
+Config = Annotated[
+    Path,
+    typer.Option(
+        "--config", "-c", help="Configuration folder, or a history folder to infer one from.", envvar="FLEETDX_CONFIG"
+    ),
+]
+Data = Annotated[
+    Path, typer.Option("--data", "-d", help="Folder of everything the program keeps.", envvar="FLEETDX_DATA_DIR")
+]
+Json = Annotated[bool, typer.Option("--json", help="Print the result as one JSON object on standard output.")]
+DEFAULT_CONFIG = Path("config")
+DEFAULT_DATA = Path("fleetdx-data")
+
+
+@app.callback()
+def _global(
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Say more about what happens.")] = False,
+) -> None:
+    from rich.logging import RichHandler
+
+    from fleetdx.terminal import console
+
+    logging.basicConfig(
+        level=logging.INFO if verbose else logging.WARNING,
+        format="%(message)s",
+        datefmt="%H:%M:%S",
+        handlers=[RichHandler(console=console, show_path=False)],
+    )
+
+
+@app.command("check-config")
+@stops_with_a_message
+def check_config(
+    config: Annotated[Path, typer.Argument(help="Configuration folder.")] = DEFAULT_CONFIG, json: Json = False
+) -> None:
+    """Read a configuration folder with its rules and say everything that is wrong with it."""
+    from fleetdx.check import check_config as check
+
+    raise typer.Exit(check(config, as_json=json))
+
+
+@rules_app.command("check")
+@stops_with_a_message
+def rules_check(
+    config: Annotated[Path, typer.Argument(help="Configuration folder.")] = DEFAULT_CONFIG, json: Json = False
+) -> None:
+    """Check every rule's names, types and texts."""
+    from fleetdx.check import check_rules
+
+    raise typer.Exit(check_rules(config, as_json=json))
+
+
+@rules_app.command("test")
+@stops_with_a_message
+def rules_test(
+    config: Annotated[Path, typer.Argument(help="Configuration folder.")] = DEFAULT_CONFIG, json: Json = False
+) -> None:
+    """Run the test cases that stand beside the rules."""
+    from fleetdx.check import test_rules
+
+    raise typer.Exit(test_rules(config, as_json=json))
+
+
+@app.command()
+@stops_with_a_message
+def run(config: Config = DEFAULT_CONFIG, data: Data = DEFAULT_DATA) -> None:
+    """Do everything in one process: ingest, score each closed day, open tickets, serve the console."""
+    from fleetdx.run import run as start
+
+    start(config, data)
+
+
+@app.command()
+@stops_with_a_message
+def ingest(
+    config: Config = DEFAULT_CONFIG,
+    data: Data = DEFAULT_DATA,
+    idle_exit: Annotated[float | None, typer.Option(help="Stop after this many seconds without a message.")] = None,
+    json: Json = False,
+) -> None:
+    """Take what gateways publish into the store, and nothing else."""
+    from fleetdx.run import ingest as start
+
+    start(config, data, idle_exit=idle_exit, as_json=json)
+
+
+@app.command()
+@stops_with_a_message
+def score(
+    config: Config = DEFAULT_CONFIG,
+    data: Data = DEFAULT_DATA,
+    until: Annotated[datetime | None, typer.Option(help="Act as if it were this instant (UTC).")] = None,
+    json: Json = False,
+) -> None:
+    """Score every closed day that is due, raise alerts, deliver tickets; then end."""
+    from fleetdx.run import score as start
+
+    start(config, data, until=until, as_json=json)
+
+
+@app.command("import")
+@stops_with_a_message
+def import_(
+    history: Annotated[Path, typer.Argument(help="History folder (assets.csv, telemetry.csv, faults.csv ...).")],
+    config: Annotated[
+        Path | None, typer.Option("--config", "-c", help="Configuration folder; inferred if absent.")
+    ] = None,
+    data: Data = DEFAULT_DATA,
+    json: Json = False,
+) -> None:
+    """Store a history folder, without a broker. Doing it twice stores nothing twice."""
+    from fleetdx.history import import_history
+
+    import_history(history, config, data, as_json=json)
+
+
+@app.command()
+@stops_with_a_message
+def replay(
+    history: Annotated[Path, typer.Argument(help="History folder.")],
+    host: Annotated[str, typer.Option(help="Broker.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="Broker's port.")] = 1883,
+    prefix: Annotated[str, typer.Option(help="First part of every topic.")] = "fleet",
+    speed: Annotated[
+        float | None, typer.Option(help="Times faster than it happened; as fast as possible if absent.")
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Publish a history folder through a broker, as its gateways would have."""
+    from fleetdx.history import replay_history
+
+    replay_history(history, host=host, port=port, prefix=prefix, speed=speed, as_json=json)
+
+
+@app.command()
+@stops_with_a_message
+def backtest(
+    history: Annotated[Path, typer.Argument(help="History folder.")],
+    train_until: Annotated[
+        datetime, typer.Option(formats=["%Y-%m-%d"], help="Last day that may be learned from before tickets count.")
+    ],
+    horizon: Annotated[float, typer.Option(help="A ticket is right if the failure comes within this many days.")] = 7.0,
+    until: Annotated[datetime | None, typer.Option(formats=["%Y-%m-%d"], help="Last day of the walk.")] = None,
+    config: Annotated[
+        Path | None, typer.Option("--config", "-c", help="Configuration folder; inferred if absent.")
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Walk through a history day by day, learning only from the past, and report by failure and ticket."""
+    from fleetdx.history import backtest_history
+
+    last: date | None = until.date() if until else None
+    backtest_history(history, config, train_until=train_until.date(), horizon_days=horizon, until=last, as_json=json)
+
+
+@app.command()
+@stops_with_a_message
+def demo(
+    data: Annotated[
+        Path, typer.Option("--data", "-d", help="Folder of the demo's state; the same folder goes on where it was.")
+    ] = Path("fleetdx-demo"),
+    once: Annotated[bool, typer.Option("--once", help="End after the tickets instead of serving the console.")] = False,
+    json: Json = False,
+    start: Annotated[
+        datetime | None,
+        typer.Option(formats=["%Y-%m-%d"], help="First simulated day; by default the history ends yesterday."),
+    ] = None,
+    days: Annotated[int, typer.Option(min=30, max=120, help="Simulated days of history.")] = 49,
+    seed: Annotated[int, typer.Option(help="Seed of the simulation.")] = 1,
+    port: Annotated[int, typer.Option(help="Port of the console on this machine; 0 takes a free one.")] = 8080,
+    store: Annotated[str, typer.Option(help="duckdb, or influxdb with the four options below.")] = "duckdb",
+    influx_url: Annotated[str, typer.Option(envvar="INFLUXDB_V2_URL")] = "http://127.0.0.1:8086",
+    influx_org: Annotated[str, typer.Option(envvar="INFLUXDB_V2_ORG")] = "fleetdx",
+    influx_bucket: Annotated[str, typer.Option(envvar="INFLUXDB_V2_BUCKET")] = "fleetdx-demo",
+    influx_token: Annotated[str, typer.Option(envvar="INFLUXDB_V2_TOKEN", show_envvar=True)] = "",
+) -> None:
+    """Show the whole way on a simulated fleet: broker, gateways, daily scores, tickets, console."""
+    from fleetdx.demo import Demo, StoreChoice
+
+    choice = StoreChoice(store, influx_url, influx_org, influx_bucket, influx_token)
+    Demo(data, choice, start=start.date() if start else None, days=days, seed=seed).run(
+        once=once, as_json=json, port=port
+    )
+
+
+@app.command("create-user")
+@stops_with_a_message
+def create_user(
+    name: Annotated[str, typer.Argument(help="Name to log in with.")],
+    data: Data = DEFAULT_DATA,
+) -> None:
+    """Let a person log in to the console; asks for the password (or reads FLEETDX_PASSWORD)."""
+    from fleetdx.wiring import create_user as create
+
+    create(name, data)
+
+
+def main() -> None:
+    """Entry point of the console script."""
+    app()
