@@ -22,6 +22,9 @@ class Detector(Protocol):
 
     name: ClassVar[str]
 
+    def __init__(self, *, seed: int = 0) -> None:
+        """Start no work; ``seed`` is of whatever the detector draws by chance."""
+
     def fit(self, matrix: pd.DataFrame) -> Self:
         """Learn what is normal from rows of healthy days. Raises ``ValueError`` on fewer rows than it needs."""
 

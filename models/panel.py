@@ -8,17 +8,18 @@ code scores one day in service and walks through years in a back-test, and neith
 
 Columns are named by where they come from:
 
-=========================  ==========================================================================
+=========================  ====================================================================================
 ``<signal>.<stat>``        statistic of one signal over the day, in its unit (``oil_temp.p95``)
 ``<signal>.<stat>.own``    robust z of it against the asset's own past days (sigmas)
 ``<signal>.<stat>.peers``  robust z of it against the same type at the same site on the same day (sigmas)
 ``faults.<code>.count``    times the code was set that day
-``faults.<code>.rate``     sets per exposure hour over the last days, as a ratio to the asset's own past
-``faults.count``           sets of all codes; ``faults.novel``: codes not seen on this asset before
+``faults.<code>.rate``     log of the sets of the last days over what exposure and the asset's own past let expect
+``faults.count``           sets of all codes, and ``faults.rate`` of them; ``faults.novel``: codes set that day and on
+                           none of the asset's days in the look-back
 ``exposure.hours``         hours in operation; ``exposure.distance``: distance covered, counter's unit
 ``completeness``           share of the expected samples that arrived, 0 to 1
 ``score.<detector>``       calibrated score, 0 to 1: share of healthy training days that scored lower
-=========================  ==========================================================================
+=========================  ====================================================================================
 """
 
 from __future__ import annotations

@@ -1,0 +1,231 @@
+"""Look-back columns: what a day means against the asset's own past and against its peers.
+
+A row depends on its own day and on the ``LOOK_BACK_DAYS`` calendar days before it, of all assets in the panel,
+and on nothing later. So one day in service and a walk through years give the same numbers, given the same days.
+
+A robust z is (value - median) / spread. The spread is the median absolute deviation, scaled to a standard
+deviation of normal data (factor 1.4826: Rousseeuw & Croux, J. Am. Stat. Assoc. 88, 1993), and shrunk towards
+what is usual in the fleet as if that had been seen on ``SPREAD_PRIOR`` further days:
+
+    spread^2 = (n * own^2 + SPREAD_PRIOR * fleet^2) / (n + SPREAD_PRIOR)
+
+so that few days, or a signal that happens to stand still, make no large z out of nothing. Where nothing in the fleet
+ever moved there is no scale, and z is unknown, or zero at the median itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from models.features import STATISTICS
+from models.grid import Floats, Grid
+
+LOOK_BACK_DAYS = 60
+RECENT_DAYS = 3
+"""Days, today included, whose fault rate is compared with the look-back before them."""
+MIN_DAYS = 7
+"""Known days that an asset's past must hold before something is said against it."""
+MIN_PEERS = 4
+"""Other assets of the group that must be known that day."""
+CLIP = 12.0
+"""Sigmas beyond which more says nothing new."""
+SPREAD_PRIOR = 10.0
+RATE_PRIOR_SETS = 0.5
+"""Shape of the gamma prior of a rate's ratio to what was expected: one set where none was expected is exp(1.1) = 3."""
+RATE_PRIOR_DAYS = 14.0
+"""Days of the fleet's exposure that its own rate counts for in an asset's expected rate."""
+
+_MAD_TO_SIGMA = 1.4826
+_ROUNDING = 1e-9
+_WINDOW_VALUES = 250_000  # of a block of windows: it is sorted in cache
+
+
+def derived_panel(base: pd.DataFrame, groups: pd.Series, *, since: np.datetime64 | None = None) -> pd.DataFrame:
+    """Return the base columns and the look-back columns ``.own``, ``.peers``, ``.rate`` and ``faults.novel``.
+
+    ``base`` is a panel of assets of one type (see ``models.features``), ``groups`` the peer group of each asset id.
+    The result has the rows of ``base``, or those from day ``since`` on (the days before are then read only as past).
+    Raises ``KeyError`` where an asset has no group.
+    """
+    grid = Grid.of(_index(base))
+    first = (
+        0 if since is None else int(np.clip((since.astype("datetime64[D]") - grid.first_day).astype(int), 0, grid.days))
+    )
+    kept = grid.place >= first
+    missing = grid.asset_ids.difference(pd.Index(groups.index))
+    if len(missing):
+        raise KeyError(f"no peer group for asset {missing[0]!r}")
+    group = pd.factorize(groups.loc[grid.asset_ids])[0]
+
+    columns: dict[str, Floats] = {}
+    statistics = [c for c in base.columns if _is_statistic(c)]
+    for name in statistics:
+        values = grid.spread(base[name])
+        columns[f"{name}.own"] = grid.gather(_against_own_past(values, first))[kept]
+        columns[f"{name}.peers"] = grid.gather(_against_peers(values, group, first))[kept]
+    columns |= {name: values[kept] for name, values in _fault_columns(base, grid)}
+    own = [f"{name}.own" for name in statistics]
+    order = [*own, *(f"{name}.peers" for name in statistics), *(c for c in columns if c.startswith("faults."))]
+    derived = pd.DataFrame(columns, index=base.index[kept])[order]
+    return pd.concat([base[kept], derived], axis=1)
+
+
+def is_look_back(column: str) -> bool:
+    """Whether a column of a derived panel says what a day means, not what it was: these feed the detectors."""
+    return column.endswith((".own", ".peers", ".rate")) or column == "faults.novel"
+
+
+def _is_statistic(column: str) -> bool:
+    signal, _, statistic = column.partition(".")
+    return statistic in STATISTICS and signal not in ("faults", "exposure", "score")
+
+
+def _index(base: pd.DataFrame) -> pd.MultiIndex:
+    if not isinstance(base.index, pd.MultiIndex):
+        raise ValueError("not a panel: its index must be (asset_id, day)")
+    return base.index
+
+
+def _against_own_past(values: Floats, first: int) -> Floats:
+    """Robust z of each (asset, day) against the asset's days before; NaN before place ``first``."""
+    assets, days = values.shape
+    centre, spread, known = (np.full(values.shape, np.nan) for _ in range(3))
+    padded = np.concatenate([np.full((assets, LOOK_BACK_DAYS), np.nan), values], axis=1)
+    windows = np.lib.stride_tricks.sliding_window_view(padded, LOOK_BACK_DAYS, axis=1)[:, first:days]
+    for block in _blocks(assets, windows.shape[1] * LOOK_BACK_DAYS):
+        window = np.array(windows[block])
+        centre[block, first:], spread[block, first:], known[block, first:] = _median_and_spread(window)
+    fleet = _usual(np.where(known >= MIN_DAYS, spread, np.nan), axis=0)
+    z = _z(values, centre, _shrunk(spread, known, fleet))
+    return np.where(known >= MIN_DAYS, z, np.nan)
+
+
+def _against_peers(values: Floats, group: NDArray[np.intp], first: int) -> Floats:
+    """Robust z of each (asset, day) against its group that day.
+
+    The median of five or more is robust against the one asset that deviates, so the asset itself may stay in.
+    The spread is shrunk towards the group's usual one over the look-back.
+    """
+    z = np.full(values.shape, np.nan)
+    for number in range(group.max(initial=-1) + 1):
+        members = group == number
+        if members.sum() <= MIN_PEERS:
+            continue
+        centre, spread, known = _median_and_spread(np.array(values[members].T))
+        spread[known <= MIN_PEERS] = np.nan
+        padded = np.concatenate([np.full(LOOK_BACK_DAYS, np.nan), spread])
+        windows = np.lib.stride_tricks.sliding_window_view(padded, LOOK_BACK_DAYS)[: len(spread)]
+        usual = _usual(np.array(windows), axis=1)
+        deviation = _z(values[members], centre, _shrunk(spread, known, np.where(np.isnan(usual), spread, usual)))
+        z[members] = np.where(known > MIN_PEERS, deviation, np.nan)
+    z[:, :first] = np.nan
+    return z
+
+
+def _blocks(length: int, values_each: int) -> Iterator[slice]:
+    step = max(1, _WINDOW_VALUES // max(values_each, 1))
+    for start in range(0, length, step):
+        yield slice(start, start + step)
+
+
+def _median_and_spread(window: Floats) -> tuple[Floats, Floats, Floats]:
+    """Return median, scaled median absolute deviation and number of the known values along the last axis.
+
+    ``window`` is used up.
+    """
+    window.sort(axis=-1)  # NaN sorts last
+    known = np.isfinite(window).sum(axis=-1)
+    centre = _middle(window, known)
+    deviation = np.abs(window - centre[..., None])
+    deviation.sort(axis=-1)
+    return centre, _MAD_TO_SIGMA * _middle(deviation, known), known.astype(np.float64)
+
+
+def _middle(ordered: Floats, known: NDArray[np.intp]) -> Floats:
+    if not ordered.shape[-1]:
+        return np.full(ordered.shape[:-1], np.nan)
+    low = np.take_along_axis(ordered, np.maximum((known - 1) // 2, 0)[..., None], axis=-1)[..., 0]
+    high = np.take_along_axis(ordered, np.minimum(known // 2, ordered.shape[-1] - 1)[..., None], axis=-1)[..., 0]
+    return np.where(known > 0, np.where(known % 2 == 1, low, (low + high) / 2), np.nan)
+
+
+def _usual(spread: Floats, axis: int) -> Floats:
+    """Median of the spreads along an axis, or their mean where at least half of them are zero."""
+    median, _, known = _median_and_spread(np.array(np.moveaxis(spread, axis, -1)))
+    mean = np.nansum(spread, axis=axis) / np.maximum(known, 1)
+    return np.where(median == 0, mean, median)
+
+
+def _shrunk(spread: Floats, known: Floats, usual: Floats) -> Floats:
+    return np.sqrt((known * spread**2 + SPREAD_PRIOR * usual**2) / (known + SPREAD_PRIOR))
+
+
+def _z(values: Floats, centre: Floats, spread: Floats) -> Floats:
+    """Clipped z; what is below the rounding of the median's own float is no deviation and no spread."""
+    rounding = _ROUNDING * np.abs(centre)
+    away = np.where(np.abs(values - centre) <= rounding, 0.0, values - centre)
+    scale = np.where(spread > rounding, spread, np.nan)
+    return np.clip(np.where(away == 0, 0.0, away / scale), -CLIP, CLIP)
+
+
+def _fault_columns(base: pd.DataFrame, grid: Grid) -> Iterator[tuple[str, Floats]]:
+    """Yield ``faults.<code>.rate`` of each code, ``faults.rate`` of all together, and ``faults.novel``.
+
+    A rate is ln((a + sets) / (a + expected)), the log of the posterior mean of how many times more sets there were
+    than expected, under a gamma prior of mean one and shape a (DuMouchel, Am. Stat. 53, 1999). Expected is
+    exposure times the asset's past rate, itself shrunk towards the fleet's: a busy day is no anomaly.
+    """
+    names = [c for c in base.columns if c.startswith("faults.") and c.endswith(".count")]
+    if "faults.count" not in base:
+        return
+    known = ~np.isnan(grid.spread(base["faults.count"]))
+    hours = _exposure(base, grid, known)
+    recent_hours, past_hours = _recent(hours), _past(hours)
+    fleet_hours = past_hours.sum(axis=0)
+    past_days = _past(known.astype(np.float64))
+    prior_hours = RATE_PRIOR_DAYS * fleet_hours / np.maximum(past_days.sum(axis=0), 1)
+    sayable = known & (past_days.sum(axis=0) >= MIN_DAYS)
+
+    novel = np.zeros(grid.shape)
+    for name in names:
+        sets = np.nan_to_num(grid.spread(base[name]))
+        recent, past = _recent(sets), _past(sets)
+        fleet_rate = past.sum(axis=0) / np.maximum(fleet_hours, 1)
+        own_rate = (past + prior_hours * fleet_rate) / np.maximum(past_hours + prior_hours, 1)
+        rate = np.log((RATE_PRIOR_SETS + recent) / (RATE_PRIOR_SETS + own_rate * recent_hours))
+        yield name.removesuffix("count") + "rate", grid.gather(np.where(sayable, rate, np.nan))
+        if name != "faults.count":
+            novel += (sets > 0) & (recent + past == sets)
+    seen_days = past_days + _recent(known.astype(np.float64)) - 1
+    yield "faults.novel", grid.gather(np.where(known & (seen_days >= MIN_DAYS), novel, np.nan))
+
+
+def _exposure(base: pd.DataFrame, grid: Grid, known: NDArray[np.bool_]) -> Floats:
+    """Hours in operation of each day whose faults are known: at least one, and the fleet's median of that day (or
+    24) where telemetry was silent and only faults came.
+    """
+    hours = grid.spread(base["exposure.hours"])
+    typical, _, _ = _median_and_spread(np.array(hours.T))
+    filled = np.where(np.isnan(hours), np.where(np.isnan(typical), 24.0, typical), hours)
+    # In units of 2^-20 h sums are exact, so that they do not depend on where the panel begins.
+    return np.where(known, np.round(np.maximum(filled, 1.0) * 2**20) / 2**20, 0.0)
+
+
+def _recent(values: Floats) -> Floats:
+    return _sum_of_days(values, 0, RECENT_DAYS)
+
+
+def _past(values: Floats) -> Floats:
+    return _sum_of_days(values, RECENT_DAYS, LOOK_BACK_DAYS + 1)
+
+
+def _sum_of_days(values: Floats, start: int, end: int) -> Floats:
+    """Sum over the days from ``start`` to before ``end`` days ago."""
+    total = np.concatenate([np.zeros((len(values), end + 1)), np.cumsum(values, axis=1)], axis=1)
+    days = values.shape[1]
+    sums: Floats = total[:, end + 1 - start : end + 1 - start + days] - total[:, 1 : 1 + days]
+    return sums
