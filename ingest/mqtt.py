@@ -1,7 +1,8 @@
 """From the broker to the pipeline: paho with manual acknowledgement after the commit.
 
-paho's thread only puts messages into a bounded window; the thread that calls ``run`` takes batches through the pipeline
-and acknowledges them. What is not acknowledged, the broker sends again after the next connect.
+One thread owns the connection: it connects, puts what comes into a bounded window, and sends acknowledgements. The
+thread that calls ``run`` takes batches from the window through the pipeline. What is not acknowledged, the broker
+sends again after the next connect.
 """
 
 from __future__ import annotations
@@ -12,19 +13,22 @@ import random
 import sqlite3
 import ssl
 import threading
+import time
+from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import paho.mqtt.client as paho
-from paho.mqtt.enums import CallbackAPIVersion
+from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
 from config.settings import Ingest, Mqtt
 from ingest.pipeline import Message, Pipeline
+from ingest.quarantine import KEPT_BYTES
 from ingest.window import Window
-from telemetry.store import StoreUnavailable
+from telemetry.store import StoreError, StoreRejected, StoreUnavailable
 
 log = logging.getLogger(__name__)
 
@@ -33,6 +37,9 @@ _SESSION_DAYS = 7
 _WINDOW_BYTES = 64_000_000
 _QOS = 1
 """With QoS 2 paho would acknowledge receipt by itself, before anything is stored."""
+_FIRST_WAIT_S, _LONGEST_WAIT_S = 0.5, 30.0
+_ACK_S = 0.02
+"""How long an acknowledgement may wait for the network's thread while nothing comes in."""
 
 
 class _Arrived(NamedTuple):
@@ -44,80 +51,145 @@ class _Arrived(NamedTuple):
     connection: int
 
 
+class _Backoff:
+    """Waits that double from ``_FIRST_WAIT_S`` to ``_LONGEST_WAIT_S``, each half to one and a half times as long.
+
+    The jitter keeps many programs from coming back in step after an outage.
+    """
+
+    def __init__(self) -> None:
+        self.reset()
+
+    def reset(self) -> None:
+        self._next = _FIRST_WAIT_S
+
+    def wait(self, stop: threading.Event) -> None:
+        stop.wait(self._next * random.uniform(0.5, 1.5))  # noqa: S311 - jitter, no secret
+        self._next = min(self._next * 2, _LONGEST_WAIT_S)
+
+
 class Subscriber:
-    """Takes what gateways publish under the prefix until told to stop. The constructor connects to nothing."""
+    """Takes what gateways publish under the prefix until told to stop. The constructor connects to nothing.
+
+    For one ``run``: a second needs a new object.
+    """
 
     def __init__(self, settings: Mqtt, ingest: Ingest, pipeline: Pipeline) -> None:
         self._settings, self._ingest, self._pipeline = settings, ingest, pipeline
         self._window: Window[_Arrived] = Window(settings.max_in_flight, _WINDOW_BYTES)
+        self._done: deque[_Arrived] = deque()  # bounded as the window is: each was in it
         self._connection = 0
-        self._problem = "not connected yet"
+        self._ending = threading.Event()
+        self._connect_backoff = _Backoff()
+        self._link_problem, self._store_problem = "not connected yet", ""
+        self._defect: BaseException | None = None
         self._client = self._new_client()
 
     @property
     def problem(self) -> str:
         """What keeps messages from being taken at the moment; empty while all is well."""
-        return self._problem
+        return self._store_problem or self._link_problem
 
     def run(self, stop: threading.Event, taken: Callable[[int], None] = lambda _: None) -> None:
-        """Connect and work until ``stop``; ``taken`` is told how many messages each batch held (0: none came).
+        """Connect and work until ``stop``; ``taken`` is told how many messages each batch held, after its commit.
 
         Raises:
             StoreRejected: the store takes nothing at all; a person has to act.
-            RuntimeError: the network thread died of a defect.
+            sqlite3.DatabaseError: the account is broken.
+            RuntimeError: the network's thread died of a defect.
         """
-        settings = self._settings
-        network = threading.Thread(
-            target=self._client.loop_forever, kwargs={"retry_first_connection": True}, name="mqtt", daemon=True
-        )
-        self._client.connect_async(settings.host, settings.port, settings.keep_alive_s, **self._connect_options())
+        network = threading.Thread(target=self._network, name="mqtt", daemon=True)
         network.start()
         try:
             while not stop.is_set():
-                if not network.is_alive():
-                    raise RuntimeError("the MQTT thread has ended")
+                if self._defect is not None or not network.is_alive():
+                    raise RuntimeError("the MQTT thread has ended") from self._defect
                 batch = self._window.take(self._ingest.batch_messages, wait=0.2, fill=self._ingest.batch_seconds)
-                if batch and not self._bring_to_its_end([arrived.message for arrived in batch], stop):
+                if not batch:
+                    continue
+                if not self._bring_to_its_end([arrived.message for arrived in batch], stop):
                     break
-                self._acknowledge(batch)
+                self._done.extend(batch)
                 taken(len(batch))
         finally:
+            self._ending.set()
             self._window.close()
-            self._client.disconnect()
             network.join(timeout=5)
+
+    # In the worker's thread
 
     def _bring_to_its_end(self, messages: Sequence[Message], stop: threading.Event) -> bool:
         """Repeat until the batch is durable; False if told to stop before."""
-        wait = 0.5
+        backoff = _Backoff()
         while not stop.is_set():
             try:
                 self._take(messages)
             except (StoreUnavailable, sqlite3.OperationalError) as error:
-                self._problem = str(error)
-                log.error("Cannot store, trying again in %.0f s; nothing is acknowledged meanwhile: %s", wait, error)
-                stop.wait(wait * random.uniform(0.5, 1.5))  # noqa: S311 - jitter, no secret
-                wait = min(wait * 2, 30.0)
+                self._store_problem = str(error) or type(error).__name__
+                log.error("Cannot store, trying again; nothing is acknowledged meanwhile: %s", self._store_problem)
+                backoff.wait(stop)
             else:
-                self._problem = ""
+                self._store_problem = ""
                 return True
         return False
 
     def _take(self, messages: Sequence[Message]) -> None:
         try:
             self._pipeline.take(messages)
-        except (StoreUnavailable, sqlite3.Error, KeyError, ValueError, TypeError, AttributeError, IndexError) as error:
-            if isinstance(error, StoreUnavailable | sqlite3.Error):
-                raise
-            # A defect of ours met by some message: it must neither be lost nor stop those beside it.
-            log.exception("A message could not be processed; it goes to quarantine")
+        except (StoreError, sqlite3.Error) as error:
+            if isinstance(error, StoreRejected):
+                self._store_problem = str(error)
+            raise
+        except Exception as error:  # a defect of ours met by some message must neither lose it nor stop those beside it
             if len(messages) == 1:
+                log.exception("A message could not be processed; it goes to quarantine")
                 self._pipeline.refuse(messages[0], f"{type(error).__name__}: {error}")
                 return
             for message in messages:
                 self._take([message])
 
-    def _acknowledge(self, batch: Sequence[_Arrived]) -> None:
-        for arrived in batch:
+    # In the network's thread
+
+    def _network(self) -> None:
+        settings = self._settings
+        try:
+            self._client.connect_async(settings.host, settings.port, settings.keep_alive_s, **self._connect_options())
+            while not self._ending.is_set():
+                self._one_connection()
+                self._connect_backoff.wait(self._ending)
+        except Exception as defect:  # told to the worker, which ends with it
+            log.exception("The MQTT thread met a defect")
+            self._defect = defect
+
+    def _one_connection(self) -> None:
+        """Connect, and serve the connection until it ends."""
+        try:
+            self._client.reconnect()
+        except (OSError, ValueError) as error:  # ValueError: a TLS context that does not fit
+            self._link_problem = f"no broker answers at {self._settings.host}:{self._settings.port}: {error}"
+            log.warning("%s; trying again", self._link_problem)
+            return
+        result = MQTTErrorCode.MQTT_ERR_SUCCESS
+        while result == MQTTErrorCode.MQTT_ERR_SUCCESS:
+            result = self._client.loop(_ACK_S)
+            self._acknowledge()
+            if self._ending.is_set():
+                self._leave()
+                return
+        if not self._link_problem:
+            self._link_problem = f"the connection to the broker ended: {paho.error_string(result)}"
+        log.warning("%s; connecting again", self._link_problem)
+
+    def _leave(self) -> None:
+        self._client.disconnect()
+        end = time.monotonic() + 2
+        while self._client.want_write() and time.monotonic() < end:
+            if self._client.loop(_ACK_S) != MQTTErrorCode.MQTT_ERR_SUCCESS:
+                return
+
+    def _acknowledge(self) -> None:
+        while self._done:
+            arrived = self._done.popleft()
             # An old connection's packet ids mean nothing to the new one, or something else.
             if arrived.qos and arrived.connection == self._connection:
                 self._client.ack(arrived.mid, arrived.qos)
@@ -136,11 +208,7 @@ class Subscriber:
             client.username_pw_set(settings.username, password)
         if settings.tls:
             client.tls_set(ca_certs=settings.ca_file, tls_version=ssl.PROTOCOL_TLS_CLIENT)
-        # Bounds drawn for each process: a fleet of programs does not come back in step after an outage.
-        client.reconnect_delay_set(min_delay=1, max_delay=random.randint(15, 45))  # noqa: S311
         client.on_connect = self._on_connect
-        client.on_connect_fail = self._on_connect_fail
-        client.on_disconnect = self._on_disconnect
         client.on_message = self._on_message
         return client
 
@@ -153,36 +221,25 @@ class Subscriber:
         return {"clean_start": False, "properties": properties}
 
     def _on_connect(
-        self, client: paho.Client, _data: object, flags: Any, reason: ReasonCode, _properties: object
+        self, client: paho.Client, _data: object, flags: paho.ConnectFlags, reason: ReasonCode, _properties: object
     ) -> None:
         if reason.is_failure:
-            self._problem = f"the broker at {self._settings.host}:{self._settings.port} refuses: {reason}"
-            log.error("%s", self._problem)
+            self._link_problem = f"the broker at {self._settings.host}:{self._settings.port} refuses: {reason}"
             return
         self._connection += 1
-        self._problem = ""
+        self._link_problem = ""
+        self._connect_backoff.reset()
         # Always: a session that the broker kept may hold the subscriptions of an older configuration.
         client.subscribe(f"{self._settings.prefix}/#", qos=_QOS)
         log.info("Connected to the broker; it %s our session", "kept" if flags.session_present else "opened")
 
-    def _on_connect_fail(self, _client: paho.Client, _data: object) -> None:
-        self._problem = f"no broker answers at {self._settings.host}:{self._settings.port}"
-        log.warning("%s; trying again", self._problem)
-
-    def _on_disconnect(
-        self, _client: object, _data: object, _flags: object, reason: object, _properties: object
-    ) -> None:
-        self._problem = f"the connection to the broker ended: {reason}"
-        log.info("%s", self._problem)
-
     def _on_message(self, _client: paho.Client, _data: object, message: paho.MQTTMessage) -> None:
-        payload = bytes(message.payload)
-        size, most = len(payload), self._ingest.max_payload_bytes
-        if size > most:
-            payload = payload[:most]  # held in the window no larger than what may be taken
+        size = len(message.payload)
+        # Held no larger than what may be taken; of what is refused for its size, only what quarantine keeps.
+        payload = bytes(message.payload if size <= self._ingest.max_payload_bytes else message.payload[:KEPT_BYTES])
         try:
             topic = message.topic
         except UnicodeDecodeError:
             topic = repr(bytes(message._topic))
-        arrived = _Arrived(Message(topic, payload, size), message.mid, message.qos, self._connection)
+        arrived = _Arrived(Message(topic, payload, size, message.retain), message.mid, message.qos, self._connection)
         self._window.put(arrived, len(payload) + 500)

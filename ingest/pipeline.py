@@ -15,25 +15,40 @@ from typing import NamedTuple
 from config.operating_day import day_bounds, operating_day
 from config.register import Register
 from config.settings import Ingest
-from ingest.accounting import UNKNOWN_ASSET, Accounting, Batch, DayCount
+from ingest.accounting import Accounting, Batch, DayCount
+from ingest.counters import REASON, UNKNOWN_ASSET
 from ingest.decoders.decoder import KINDS, Decoded, Decoder, Kind, Limits, Reject
 from ingest.decoders.json import JsonDecoder
-from ingest.quarantine import KEPT_BYTES, KEPT_REASONS, Quarantined
-from ingest.sequence import Sequence as SequenceNumbers
+from ingest.quarantine import KEPT_BYTES, Quarantined
+from ingest.sequence import Sequence as Numbering
 from ingest.validate import Checked, Validator
 from telemetry.store import StoreRejected, TelemetryStore
 
 log = logging.getLogger(__name__)
 _SECOND = 1_000_000_000
 _DAY = 86_400 * _SECOND
+_TRIM_EVERY = 500  # quarantined messages
 
 
 class Message(NamedTuple):
-    """What came from a broker or a file; ``size`` is the whole payload's, where only its beginning was kept."""
+    """What came from a broker.
+
+    ``size`` is the whole payload's, where only its beginning was kept. ``retained``: the broker kept it, so it says
+    nothing of when it was sent.
+    """
 
     topic: str
     payload: bytes
     size: int = 0
+    retained: bool = False
+
+
+class Report(NamedTuple):
+    """What came from a file: the content of a message of one asset, without its payload."""
+
+    asset_id: str
+    kind: Kind
+    decoded: Decoded
 
 
 class _Read(NamedTuple):
@@ -48,7 +63,10 @@ class _Read(NamedTuple):
 
 
 class Pipeline:
-    """Takes batches of messages of one prefix; used by one thread at a time. ``clock`` returns ns since the epoch."""
+    """Takes batches of messages of one prefix; used by one thread at a time. ``clock`` returns ns since the epoch.
+
+    ``max_age_days`` stands above the settings' own where it is given: an imported history may be of any age.
+    """
 
     def __init__(
         self,
@@ -60,87 +78,56 @@ class Pipeline:
         settings: Ingest,
         clock: Callable[[], int],
         decoder: Decoder | None = None,
+        max_age_days: float | None = None,
     ) -> None:
         self._store, self._accounting, self._prefix, self._clock = store, accounting, prefix + "/", clock
         self._settings = settings
+        self._max_age = int((max_age_days or settings.max_age_days) * _DAY)
         self._decoder = decoder or JsonDecoder(Limits(settings.max_payload_bytes, settings.max_samples))
-        self._sequences: dict[tuple[str, str], SequenceNumbers] = {}
+        self._numberings: dict[tuple[str, str], Numbering] = {}
         self._days: dict[str, tuple[int, int, date]] = {}
+        self._since_trim = _TRIM_EVERY  # the first refusal trims what an earlier run left
         self.adopt(register)
 
     def adopt(self, register: Register) -> None:
         """Validate by another register from now on."""
         self._register = register
-        self._validator = Validator(
-            register,
-            skew=int(self._settings.allowed_clock_skew_s * _SECOND),
-            age=int(self._settings.max_age_days * _DAY),
-        )
+        skew = int(self._settings.allowed_clock_skew_s * _SECOND)
+        self._validator = Validator(register, skew=skew, age=self._max_age)
         self._days.clear()
 
     def take(self, messages: Sequence[Message]) -> None:
         """Bring a batch to its end: on return it is durable and accounted for.
 
         Raises:
-            StoreUnavailable: nothing is accounted for; the same batch can be given again.
+            StoreUnavailable, sqlite3.OperationalError: nothing is accounted for; the same batch can be given again.
             StoreRejected: the store takes nothing at all (``stops_the_line``); a person has to act.
         """
         now = self._clock()
         self._finish([self._read(message, now) for message in messages], now)
 
+    def take_reports(self, reports: Sequence[Report]) -> None:
+        """Do what ``take`` does with content that needs no decoding."""
+        now = self._clock()
+        self._finish([self._check(Message(f"{self._prefix}{r.asset_id}/{r.kind}", b""), *r, now) for r in reports], now)
+
     def refuse(self, message: Message, why: str) -> None:
         """Put a message into quarantine that a defect of ours keeps from being processed."""
-        reject = Reject("internal-error", "payload", why[:300])
-        self._finish([_refused(message, UNKNOWN_ASSET, "", reject)], self._clock())
-
-    def _finish(self, batch: list[_Read], now: int) -> None:
-        # Sequences are tried on copies, which replace the originals only when everything is durable.
-        sequences: dict[tuple[str, str], SequenceNumbers] = {}
-        fresh = [self._is_new(read, sequences) for read in batch]
-        new = [read for read, is_new in zip(batch, fresh, strict=True) if is_new]
-        measurements = [measurement for read in new for measurement in read.checked.measurements]
-        faults = [fault for read in new for fault in read.checked.faults]
-        if measurements or faults:
-            try:
-                self._store.write(measurements, faults)
-            except StoreRejected as error:
-                if error.stops_the_line:
-                    raise
-                self._finish_in_parts(batch, error, now)
-                return
-        account = self._account(batch, fresh, now)
-        account.sequences = sequences
-        self._accounting.record(account)
-        self._sequences |= sequences
-
-    def _finish_in_parts(self, batch: list[_Read], error: StoreRejected, now: int) -> None:
-        """Something in the batch is at fault: halve until it is found, keep the rest."""
-        if len(batch) > 1:
-            middle = len(batch) // 2
-            self._finish(batch[:middle], now)
-            self._finish(batch[middle:], now)
-            return
-        read = batch[0]
-        samples = len(read.checked.measurements) + len(read.checked.faults) + read.checked.rejected
-        reject = Reject("store-refused", "payload", str(error)[:300])
-        self._finish([read._replace(checked=Checked(rejected=samples, rejects=[*read.checked.rejects, reject]))], now)
+        self._finish([_refused(message, UNKNOWN_ASSET, Reject("internal-error", "payload", why[:300]))], self._clock())
 
     def _read(self, message: Message, now: int) -> _Read:
         place = self._place(message.topic)
         if isinstance(place, Reject):
-            return _refused(message, UNKNOWN_ASSET, "", place)
+            return _refused(message, UNKNOWN_ASSET, place)
         asset_id, kind = place
-        unknown = self._validator.unknown_asset(asset_id)
-        if unknown is not None:
-            return _refused(message, UNKNOWN_ASSET, kind, unknown)
         if message.size > self._settings.max_payload_bytes:
             detail = f"{message.size} bytes, at most {self._settings.max_payload_bytes} are taken"
-            return _refused(message, asset_id, kind, Reject("too-large", "payload", detail))
+            known = asset_id if self._validator.unknown_asset(asset_id) is None else UNKNOWN_ASSET
+            return _refused(message, known, Reject("too-large", "payload", detail))
         # An empty retained message is how a status is cleared.
         cleared = kind == "status" and not message.payload
         decoded = Decoded() if cleared else self._decoder.decode(kind, message.payload)
-        checked = self._validator.check(asset_id, decoded, now)
-        return _Read(message, asset_id, kind, decoded.seq, decoded.online, checked)
+        return self._check(message, asset_id, kind, decoded, now)
 
     def _place(self, topic: str) -> tuple[str, Kind] | Reject:
         parts = topic.removeprefix(self._prefix).split("/")
@@ -152,65 +139,124 @@ class Pipeline:
                 return parts[0], kind
         return Reject("bad-topic", "topic", f"{parts[1][:32]!r} is none of {', '.join(KINDS)}")
 
-    def _is_new(self, read: _Read, sequences: dict[tuple[str, str], SequenceNumbers]) -> bool:
+    def _check(self, message: Message, asset_id: str, kind: Kind, decoded: Decoded, now: int) -> _Read:
+        unknown = self._validator.unknown_asset(asset_id)
+        if unknown is not None:
+            samples = len(decoded.samples) + len(decoded.faults) + decoded.rejected
+            return _refused(message, UNKNOWN_ASSET, unknown, samples or 1)
+        checked = self._validator.check(asset_id, decoded, now)
+        return _Read(message, asset_id, kind, decoded.seq, decoded.online, checked)
+
+    def _finish(self, batch: list[_Read], now: int) -> None:
+        batch = self._write(batch)
+        # Numberings are tried on copies, which replace the originals only when everything is durable.
+        account = Batch()
+        for read in batch:
+            self._account(account, read, now)
+        self._accounting.record(account)
+        self._numberings |= account.sequences
+        self._trim(len(account.quarantined), now)
+
+    def _write(self, batch: list[_Read]) -> list[_Read]:
+        """Store the batch; return it with what the store refused as rejects.
+
+        Repetitions are written too: it changes nothing, and nothing is lost where a gateway numbers wrongly.
+        """
+        measurements = [measurement for read in batch for measurement in read.checked.measurements]
+        faults = [fault for read in batch for fault in read.checked.faults]
+        if not measurements and not faults:
+            return batch
+        try:
+            self._store.write(measurements, faults)
+        except StoreRejected as error:
+            if error.stops_the_line:
+                raise
+            if len(batch) > 1:
+                middle = len(batch) // 2
+                return self._write(batch[:middle]) + self._write(batch[middle:])
+            log.warning("The store refuses a message on %s: %s", batch[0].message.topic, error)
+            checked = batch[0].checked
+            checked.refuse(Reject("store-refused", "payload", str(error)[:300]), len(measurements) + len(faults))
+            checked.measurements, checked.faults = [], []
+        return batch
+
+    def _account(self, account: Batch, read: _Read, now: int) -> None:
+        checked, asset_id = read.checked, read.asset_id
+        account.count(asset_id, "messages")
+        if asset_id != UNKNOWN_ASSET:
+            account.hear(asset_id, None if read.message.retained else now, read.online)
+        stored = len(checked.measurements) + len(checked.faults)
+        is_new = self._is_new(account, read)
+        # What is refused as a whole stays refused, whatever its number: it must not pass for a repetition.
+        if stored and not is_new:
+            account.count(asset_id, "duplicates", stored + checked.rejected)
+            return
+        account.count(asset_id, "stored", stored)
+        account.count(asset_id, "quarantined", checked.rejected)
+        self._note_days(account, asset_id, checked)
+        if checked.rejects:
+            account.count(asset_id, "flagged_values", max(0, len(checked.rejects) - checked.rejected))
+            for reason, n in checked.rejects.counts.items():
+                account.count(asset_id, REASON + reason, n)
+            account.quarantined.append(_quarantined(read, now))
+
+    def _is_new(self, account: Batch, read: _Read) -> bool:
         if read.seq is None:
             return True
         key = (read.asset_id, read.kind)
-        numbers = sequences.get(key)
-        if numbers is None:
-            known = self._sequences.get(key) or self._accounting.sequence(*key)
-            numbers = sequences[key] = known.copy()
+        numbering = account.sequences.get(key)
+        if numbering is None:
+            known = self._numberings.get(key) or self._accounting.sequence(*key)
+            numbering = account.sequences[key] = known.copy()
         times = [m.time for m in read.checked.measurements] + [f.time for f in read.checked.faults]
-        return numbers.take(read.seq, max(times, default=0))
-
-    def _account(self, batch: list[_Read], fresh: list[bool], now: int) -> Batch:
-        account = Batch()
-        for read, is_new in zip(batch, fresh, strict=True):
-            checked, asset_id = read.checked, read.asset_id
-            account.count(asset_id, "messages")
-            if asset_id != UNKNOWN_ASSET:
-                earlier = account.heard.get(asset_id, (0, None))[1]
-                account.heard[asset_id] = (now, earlier if read.online is None else read.online)
-            stored = len(checked.measurements) + len(checked.faults)
-            if not is_new:
-                account.count(asset_id, "duplicates", stored + checked.rejected)
-                continue
-            account.count(asset_id, "stored", stored)
-            account.count(asset_id, "quarantined", checked.rejected)
-            self._note_days(account, asset_id, checked)
-            if checked.rejects:
-                account.count(asset_id, "flagged_values", max(0, len(checked.rejects) - checked.rejected))
-                for reject in checked.rejects:
-                    account.count(asset_id, f"reason:{reject.reason}")
-                account.quarantined.append(_quarantined(read, now))
-        return account
+        return numbering.take(read.seq, max(times, default=None))
 
     def _note_days(self, account: Batch, asset_id: str, checked: Checked) -> None:
         for measurement in checked.measurements:
-            day = self._day(asset_id, measurement.time)
-            account.arrived(asset_id, day, DayCount(1, 0, measurement.time, measurement.time))
+            self._day(account, asset_id, measurement.time).measurements += 1
         for fault in checked.faults:
-            account.arrived(asset_id, self._day(asset_id, fault.time), DayCount(0, 1, fault.time, fault.time))
+            self._day(account, asset_id, fault.time).faults += 1
 
-    def _day(self, asset_id: str, at: int) -> date:
-        """Return the operating day; the last one of each asset is remembered, since samples come in order."""
+    def _day(self, account: Batch, asset_id: str, at: int) -> DayCount:
+        """Return the count of the operating day that holds an instant, which is noted in it."""
         low, high, day = self._days.get(asset_id, (0, 0, date.min))
-        if not low <= at < high:
+        if not low <= at < high:  # the last day of each asset is remembered, since samples mostly come in order
             zone = self._register.site_of(asset_id).zone
             day = operating_day(zone, at)
             self._days[asset_id] = (*day_bounds(zone, day), day)
-        return day
+        count = account.days.get((asset_id, day))
+        if count is None:
+            count = account.days[asset_id, day] = DayCount(0, 0, at, at)
+        elif at > count.last:
+            count.last = at
+        elif at < count.first:
+            count.first = at
+        return count
+
+    def _trim(self, quarantined: int, now: int) -> None:
+        self._since_trim += quarantined
+        if quarantined and self._since_trim >= _TRIM_EVERY:
+            before = now - int(self._settings.quarantine_max_days * _DAY)
+            self._accounting.trim_quarantine(before=before, max_rows=self._settings.quarantine_max_rows)
+            self._since_trim = 0
 
 
-def _refused(message: Message, asset_id: str, kind: str, reject: Reject) -> _Read:
-    return _Read(message, asset_id, kind, None, None, Checked(rejected=1, rejects=[reject]))
+def _refused(message: Message, asset_id: str, reject: Reject, samples: int = 1) -> _Read:
+    checked = Checked()
+    checked.refuse(reject, samples)
+    return _Read(message, asset_id, "", None, None, checked)
 
 
 def _quarantined(read: _Read, now: int) -> Quarantined:
-    rejects = read.checked.rejects
-    detail = "; ".join(map(str, rejects[:KEPT_REASONS]))
-    if len(rejects) > KEPT_REASONS:
-        detail += f"; and {len(rejects) - KEPT_REASONS} more"
-    payload = read.message.payload
-    size = max(read.message.size, len(payload))
-    return Quarantined(now, read.message.topic[:300], rejects[0].reason, detail, size, payload[:KEPT_BYTES])
+    message, rejects = read.message, read.checked.rejects
+    reason = next(iter(rejects)).reason
+    size = max(message.size, len(message.payload))
+    topic, detail = _printable(message.topic[:300]), _printable(str(rejects))
+    return Quarantined(now, read.asset_id, topic, reason, detail, size, message.payload[:KEPT_BYTES])
+
+
+def _printable(text: str) -> str:
+    """Return text that a terminal and a database take as it is: what a gateway wrote may hold anything."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple, Protocol
 
 Kind = Literal["telemetry", "faults", "status"]
 KINDS: tuple[Kind, ...] = ("telemetry", "faults", "status")
+MAX_NAME = 64
+"""Longest name of a value in a freeze frame, and how much of any name is repeated in a reason."""
+LAST_SEQ = 2**63 - 1
+"""Largest sequence number and occurrence."""
 
 
 class Reject(NamedTuple):
@@ -21,8 +26,39 @@ class Reject(NamedTuple):
         return f"{self.field}: {self.detail} [{self.reason}]"
 
 
+class Rejects:
+    """Reasons why parts of one message are not taken: all are counted, the first ``DETAILS`` are kept in words."""
+
+    DETAILS = 20
+
+    def __init__(self) -> None:
+        self.counts: Counter[str] = Counter()
+        self._kept: list[Reject] = []
+
+    def add(self, reject: Reject) -> None:
+        """Note one more."""
+        self.counts[reject.reason] += 1
+        if not self.full:
+            self._kept.append(reject)
+
+    @property
+    def full(self) -> bool:
+        """Whether the words of a further one are kept no more."""
+        return len(self._kept) >= self.DETAILS
+
+    def __len__(self) -> int:
+        return self.counts.total()
+
+    def __iter__(self) -> Iterator[Reject]:
+        return iter(self._kept)
+
+    def __str__(self) -> str:
+        more = len(self) - len(self._kept)
+        return "; ".join([*map(str, self._kept), *([f"and {more} more"] if more else [])])
+
+
 class Sample(NamedTuple):
-    """Values of one instant (ns since the epoch); ``where`` names it within the payload."""
+    """Finite values of one instant (ns since the epoch); ``where`` is its path within the payload, with a dot."""
 
     time: int
     values: Mapping[str, float]
@@ -30,7 +66,7 @@ class Sample(NamedTuple):
 
 
 class FaultReport(NamedTuple):
-    """A fault event as the gateway reports it (time in ns)."""
+    """A fault event as the gateway reports it (time in ns); the values of ``context`` are finite."""
 
     time: int
     code: str
@@ -38,6 +74,14 @@ class FaultReport(NamedTuple):
     occurrence: int
     severity: str
     context: Mapping[str, float]
+
+
+def default_occurrence(state: Literal["set", "clear"]) -> int:
+    """Return the occurrence of a fault report that names none.
+
+    So the set and the clear of one instant are two events, and the same report sent again is one.
+    """
+    return 0 if state == "set" else 1
 
 
 @dataclass(slots=True)
@@ -54,12 +98,12 @@ class Decoded:
     faults: Sequence[FaultReport] = ()
     online: bool | None = None
     rejected: int = 0
-    rejects: list[Reject] = field(default_factory=list)
+    rejects: Rejects = field(default_factory=Rejects)
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Bounds on one payload."""
+    """Bounds on one payload: its bytes, its samples, the signals of one sample, the values of one freeze frame."""
 
     payload_bytes: int = 1_000_000
     samples: int = 10_000

@@ -1,0 +1,119 @@
+"""The account in figures: for the whole fleet, and for each asset's link."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+
+from ingest.sequence import Epoch, Sequence
+
+UNKNOWN_ASSET = ""
+"""Under this name what came for assets that are not in the register is counted: their names are not ours to keep."""
+REASON = "reason:"
+"""What the name of a count begins with that is of one reason."""
+
+
+@dataclass(frozen=True, slots=True)
+class Counters:
+    """Samples by what became of them; ``received`` is the sum of the next three.
+
+    A sample is the measurements of one instant, or one fault event; a message of which nothing can be read counts as
+    one. ``flagged_values`` are single values that were refused while the rest of their sample was stored; ``reasons``
+    counts refusals of either kind. ``messages`` are all that came. ``lost`` are messages that a gateway numbered and
+    that never came, as far as later numbers tell. ``quarantine_dropped`` are quarantined messages kept no longer.
+    """
+
+    received: int
+    stored: int
+    duplicates: int
+    quarantined: int
+    flagged_values: int
+    messages: int
+    lost: int
+    quarantine_dropped: int
+    reasons: Mapping[str, int]
+
+    def as_dict(self) -> dict[str, object]:
+        """Return all of it for JSON."""
+        return asdict(self)
+
+
+@dataclass(frozen=True, slots=True)
+class AssetStatus:
+    """What is known of one asset's link: ``heard`` is when it last sent anything (ns), ``online`` what it said last.
+
+    The counts are as in ``Counters``. Under the asset id "" stands what came for assets that nobody knows.
+    """
+
+    asset_id: str
+    heard: int | None
+    online: bool | None
+    stored: int
+    duplicates: int
+    quarantined: int
+    lost: int
+    reasons: Mapping[str, int]
+
+    def as_dict(self) -> dict[str, object]:
+        """Return all of it for JSON."""
+        return asdict(self)
+
+
+def sequence_to_text(sequence: Sequence) -> str:
+    """Return the epochs of a sequence as JSON."""
+    return json.dumps([[epoch.since, epoch.lows, epoch.highs] for epoch in sequence.epochs], separators=(",", ":"))
+
+
+def sequence_from_text(latest: int, given_up: int, epochs: str) -> Sequence:
+    """Return the sequence that was written so."""
+    return Sequence(latest, given_up, [Epoch(*epoch) for epoch in json.loads(epochs)])
+
+
+def counters(database: sqlite3.Connection) -> Counters:
+    """Return the whole account so far."""
+    by_name: dict[str, int] = dict(database.execute("SELECT name, sum(n) FROM counts GROUP BY name ORDER BY name"))
+    stored, duplicates, quarantined = (by_name.get(name, 0) for name in ("stored", "duplicates", "quarantined"))
+    return Counters(
+        stored + duplicates + quarantined,
+        stored,
+        duplicates,
+        quarantined,
+        by_name.get("flagged_values", 0),
+        by_name.get("messages", 0),
+        sum(lost for _, lost in _lost(database)),
+        by_name.get("quarantine_dropped", 0),
+        _reasons(by_name),
+    )
+
+
+def asset_statuses(database: sqlite3.Connection) -> list[AssetStatus]:
+    """Return the state of each asset's link, by asset."""
+    heard = {row[0]: row[1:] for row in database.execute("SELECT asset_id, at, online FROM heard")}
+    counts: dict[str, dict[str, int]] = defaultdict(dict)
+    for asset_id, name, n in database.execute("SELECT asset_id, name, n FROM counts ORDER BY asset_id, name"):
+        counts[asset_id][name] = n
+    lost: dict[str, int] = defaultdict(int)
+    for asset_id, missing in _lost(database):
+        lost[asset_id] += missing
+    found = []
+    for asset_id in sorted({*heard, *counts}):
+        at, online = heard.get(asset_id, (None, None))
+        n = counts[asset_id]
+        stored, duplicates, quarantined = (n.get(name, 0) for name in ("stored", "duplicates", "quarantined"))
+        online = None if online is None else bool(online)
+        found.append(
+            AssetStatus(asset_id, at, online, stored, duplicates, quarantined, lost[asset_id], _reasons(n)),
+        )
+    return found
+
+
+def _reasons(counts: Mapping[str, int]) -> dict[str, int]:
+    return {name.removeprefix(REASON): n for name, n in counts.items() if name.startswith(REASON)}
+
+
+def _lost(database: sqlite3.Connection) -> Iterator[tuple[str, int]]:
+    for asset_id, *known in database.execute("SELECT asset_id, latest, given_up, epochs FROM sequences"):
+        yield asset_id, sequence_from_text(*known).missing
