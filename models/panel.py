@@ -24,13 +24,15 @@ Columns are named by where they come from:
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import pandas as pd
 
 INDEX_NAMES = ["asset_id", "day"]
 
 
-def panel_index(asset_ids: list[str], days: list[np.datetime64]) -> pd.MultiIndex:
+def panel_index(asset_ids: Sequence[str], days: Sequence[np.datetime64]) -> pd.MultiIndex:
     """Return a panel's index from two aligned lists."""
     return pd.MultiIndex.from_arrays(
         [pd.Index(asset_ids, dtype="str"), pd.DatetimeIndex(np.array(days, dtype="datetime64[s]"))],

@@ -72,7 +72,7 @@ class Registry:
     ) -> str:
         """Write a model and return its version; it is there whole or not at all, and not active yet.
 
-        ``now`` is aware. Saving the same model again in the same second gives the same version.
+        ``now`` is aware.
         """
         home = self._home(asset_type)
         home.mkdir(parents=True, exist_ok=True)

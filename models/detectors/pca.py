@@ -111,5 +111,5 @@ class PCA:
         for rows in np.split(order, np.flatnonzero(np.diff(pattern[order])) + 1):
             features = np.flatnonzero(known[rows[0]]) if len(rows) else np.empty(0, dtype=np.intp)
             if len(features):
-                precision: Floats = np.linalg.inv(self._covariance[np.ix_(features, features)])
+                precision = np.linalg.inv(self._covariance[np.ix_(features, features)]).astype(np.float64)
                 yield rows, features, precision
