@@ -26,7 +26,7 @@ class Ledger(Protocol):
         """Write the outcomes, and the alerts and tickets that follow from them, in one transaction."""
 
     def field_records(self, asset_ids: Collection[str], until: int) -> Mapping[str, pd.DataFrame]:
-        """Return ``failures`` and ``maintenance`` known up to an instant (ns): ``asset_id``, ``time`` (ns), ``what``."""
+        """Return ``failures`` and ``maintenance`` up to an instant (ns): ``asset_id``, ``time`` (ns), ``what``."""
 
     def close_repaired(self, asset_ids: Collection[str], after: int, until: int) -> int:
         """Close alerts by the repairs and failures recorded in (after, until] (ns); return how many were closed."""

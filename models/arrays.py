@@ -22,7 +22,7 @@ def save_arrays(path: Path, arrays: Arrays) -> None:
 def load_arrays(path: Path, names: Collection[str]) -> Arrays:
     """Read exactly the arrays that were written. Raises ``ValueError`` naming the file where that can't be done."""
     try:
-        with np.load(path, allow_pickle=False) as stored:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
             arrays = {name: stored[name] for name in stored.files}
     except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile) as error:
         raise ValueError(f"{path.name}: not a file of arrays ({error})") from error

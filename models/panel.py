@@ -35,7 +35,7 @@ INDEX_NAMES = ["asset_id", "day"]
 def panel_index(asset_ids: Sequence[str], days: Sequence[np.datetime64]) -> pd.MultiIndex:
     """Return a panel's index from two aligned lists."""
     return pd.MultiIndex.from_arrays(
-        [pd.Index(asset_ids, dtype="str"), pd.DatetimeIndex(np.array(days, dtype="datetime64[s]"))],
+        [pd.Index(list(asset_ids), dtype="str"), pd.DatetimeIndex(np.array(days, dtype="datetime64[s]"))],
         names=INDEX_NAMES,
     )
 

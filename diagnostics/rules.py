@@ -1,0 +1,236 @@
+"""Expert rules: YAML beside their tests, in the manner of Prometheus rules; checked when loaded, in all their names."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import string
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+from pydantic import Field
+
+from config.knowledge import Knowledge
+from config.nearest import did_you_mean
+from config.register import Name, Register, Severity, Strict, Text
+from config.settings import Duration
+from config.source import ConfigError, Problem, Source, load_yaml, validate
+from diagnostics.expression import Expression, ExpressionError, Frame, Scope, Term, compile_expression
+from diagnostics.records import Evidence
+from models.derive import LOOK_BACK_DAYS
+from models.persistence import Persistence
+
+
+class _Valid(Strict):
+    """Where and when a rule holds."""
+
+    sites: tuple[Name, ...] = ()
+    since: date | None = None
+    until: date | None = None
+
+
+class RuleText(Strict):
+    """One rule as it is written."""
+
+    rule: Name
+    asset_type: Name
+    when: str = Field(min_length=1)
+    for_: str = Field(default="1 of 1 days", alias="for", max_length=40)
+    failure_mode: str = Field(max_length=32)
+    severity: Severity
+    act_within: Duration
+    ticket: Literal["auto", "review"] = "review"
+    suppresses: tuple[str, ...] = Field(default=(), max_length=50)
+    advise: tuple[str, ...] = Field(default=(), max_length=50)
+    valid: _Valid = _Valid()
+    text: Text
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """A checked rule; ``suppresses`` are failure modes."""
+
+    written: RuleText
+    expression: Expression
+    persistence: Persistence
+    suppresses: tuple[str, ...]
+
+    @property
+    def name(self) -> str:
+        """Its name, unique in the installation."""
+        return self.written.rule
+
+    def evaluate(self, panel: pd.DataFrame, sites: Mapping[str, str]) -> RuleResult:
+        """Evaluate on a derived panel; ``sites`` gives each asset's site.
+
+        Where the rule is not valid (another site, another time) its condition is False: it has nothing to say there.
+        """
+        frame = Frame(panel)
+        raw = frame.gather_condition(self.expression.evaluate(frame))
+        valid = self._valid(panel, sites)
+        condition = self.persistence.apply(raw).mask(~valid, False)
+        return RuleResult(self, frame, condition)
+
+    def _valid(self, panel: pd.DataFrame, sites: Mapping[str, str]) -> pd.Series:
+        valid = np.ones(len(panel), dtype=bool)
+        day = panel.index.get_level_values(1)
+        where = self.written.valid
+        if where.sites:
+            valid &= np.array([sites.get(asset_id) in where.sites for asset_id in panel.index.get_level_values(0)])
+        if where.since is not None:
+            valid &= np.asarray(day >= pd.Timestamp(where.since))
+        if where.until is not None:
+            valid &= np.asarray(day <= pd.Timestamp(where.until))
+        return pd.Series(valid, index=panel.index)
+
+
+@dataclass(frozen=True, slots=True)
+class RuleResult:
+    """A rule's answer on a panel: ``condition`` is a nullable boolean column, after ``for``."""
+
+    rule: Rule
+    frame: Frame
+    condition: pd.Series
+
+    def evidence(self, row: tuple[str, pd.Timestamp]) -> tuple[Evidence, ...]:
+        """Return each number that the rule read on an asset-day, beside this asset's median of the days before."""
+        grid = self.frame.grid
+        asset = int(grid.asset_ids.get_indexer(pd.Index([row[0]]))[0])
+        place = int((np.datetime64(row[1], "D") - grid.first_day).astype(int))
+        found = []
+        for term in self.rule.expression.terms:
+            series = _values(term, self.frame)[asset]
+            past = series[max(0, place - LOOK_BACK_DAYS) : place]
+            normal = float(np.median(past[np.isfinite(past)])) if np.isfinite(past).any() else float("nan")
+            found.append(Evidence(term.text, float(series[place]), normal))
+        return tuple(found)
+
+    def text(self, evidence: Sequence[Evidence]) -> Text:
+        """Return the rule's text with the values of the day filled in."""
+        values = {item.feature: item.value for item in evidence}
+        written = self.rule.written.text
+        return Text(en=_filled(written.en, values, "not reported"), zh=_filled(written.zh, values, "未上报"))
+
+
+def _values(term: Term, frame: Frame) -> np.ndarray:
+    with np.errstate(all="ignore"):
+        return term.evaluate(frame)
+
+
+@dataclass(frozen=True, slots=True)
+class RuleSet:
+    """All rules of an installation; ``version`` changes with any of them."""
+
+    rules: tuple[Rule, ...]
+    version: str
+
+    def for_type(self, asset_type: str) -> tuple[Rule, ...]:
+        """Return the rules of one asset type."""
+        return tuple(rule for rule in self.rules if rule.written.asset_type == asset_type)
+
+
+def load(files: Iterable[Path], register: Register, knowledge: Knowledge, detectors: Sequence[str]) -> RuleSet:
+    """Read and check rule files.
+
+    Raises:
+        ConfigError: every problem of every file, with its line and the nearest known name.
+    """
+    problems: list[Problem] = []
+    read: list[tuple[Source, int, RuleText]] = []
+    for path in files:
+        try:
+            source = load_yaml(path, path.parent.parent)
+            texts = () if source.data is None else validate(source, tuple[RuleText, ...])
+            read += [(source, number, text) for number, text in enumerate(texts)]
+        except ConfigError as error:
+            problems += error.problems
+    names: dict[str, str] = {text.rule: text.failure_mode for _, _, text in read}
+    rules: list[Rule] = []
+    first: dict[str, str] = {}
+    for source, number, text in read:
+        before = len(problems)
+        if text.rule in first:
+            message = f"rule {text.rule!r} is given twice (first in {first[text.rule]})"
+            problems.append(source.problem((number, "rule"), message))
+        first.setdefault(text.rule, f"{source.file}:{source.line((number, 'rule'))}")
+        expression, persistence = _checked(source, number, text, names, register, knowledge, detectors, problems)
+        if len(problems) == before and expression is not None and persistence is not None:
+            suppresses = tuple(dict.fromkeys(names.get(name, name) for name in text.suppresses))
+            rules.append(Rule(text, expression, persistence, suppresses))
+    if problems:
+        raise ConfigError(problems)
+    content = json.dumps([rule.written.model_dump(mode="json") for rule in rules], sort_keys=True)
+    return RuleSet(tuple(rules), hashlib.sha256(content.encode()).hexdigest()[:12])
+
+
+def _checked(
+    source: Source,
+    number: int,
+    text: RuleText,
+    names: Mapping[str, str],
+    register: Register,
+    knowledge: Knowledge,
+    detectors: Sequence[str],
+    problems: list[Problem],
+) -> tuple[Expression | None, Persistence | None]:
+    """Check one rule's names and texts; what is wrong is added to ``problems``."""
+
+    def wrong(field: str, message: str) -> None:
+        problems.append(source.problem((number, field), message))
+
+    persistence = expression = None
+    try:
+        persistence = Persistence.parse(text.for_)
+    except ValueError as error:
+        wrong("for", str(error))
+    modes = knowledge.failure_modes
+    if text.failure_mode not in modes:
+        wrong("failure_mode", f"unknown failure mode {text.failure_mode!r}{did_you_mean(text.failure_mode, modes)}")
+    for name in text.suppresses:
+        if name not in modes and name not in names:
+            wrong("suppresses", f"unknown rule or failure mode {name!r}{did_you_mean(name, [*names, *modes])}")
+    for reference in text.advise:
+        try:
+            knowledge.resolve(reference)
+        except KeyError as error:
+            wrong("advise", str(error.args[0]))
+    for site in text.valid.sites:
+        if site not in register.sites:
+            wrong("valid", f"unknown site {site!r}{did_you_mean(site, register.sites)}")
+    asset_type = register.asset_types.get(text.asset_type)
+    if asset_type is None:
+        known = register.asset_types
+        wrong("asset_type", f"unknown asset type {text.asset_type!r}{did_you_mean(text.asset_type, known)}")
+        return None, persistence
+    try:
+        expression = compile_expression(text.when, Scope(asset_type, tuple(detectors)))
+    except ExpressionError as error:
+        wrong("when", str(error))
+        return None, persistence
+    terms = {term.text: 0.0 for term in expression.terms}
+    for language in ("en", "zh"):
+        try:
+            _filled(getattr(text.text, language), terms, "")
+        except (KeyError, ValueError, IndexError) as error:
+            name = str(error.args[0]) if error.args else ""
+            wrong("text", f"{language}: {{{name}}} is not read by this rule{did_you_mean(name, terms)}")
+    return expression, persistence
+
+
+def _filled(template: str, values: Mapping[str, float], unknown: str) -> str:
+    """Fill ``{column}`` and ``{column:.1f}``; nothing else of Python's format language is followed."""
+    pieces = []
+    for literal, name, form, conversion in string.Formatter().parse(template):
+        pieces.append(literal)
+        if name is None:
+            continue
+        if conversion or name not in values:
+            raise KeyError(name)
+        value = values[name]
+        pieces.append(format(value, form or ".3g") if np.isfinite(value) else unknown)
+    return "".join(pieces)
