@@ -22,7 +22,7 @@ from pydantic import Field
 from config import knowledge as knowledge_files
 from config.knowledge import Knowledge
 from config.nearest import did_you_mean, nearest
-from config.register import Asset, AssetId, AssetType, Name, Register, Site, Strict
+from config.register import Asset, AssetId, AssetType, Register, Site, Strict
 from config.settings import Settings
 from config.source import MAX_PROBLEMS, ConfigError, Problem, Source, load_yaml, validate
 from config.table import load_csv
@@ -156,7 +156,9 @@ def _asset_types(folder: Path) -> Mapping[str, AssetType]:
             problems += error.problems
             continue
         if asset_type.id != path.stem:
-            problems.append(source.problem(("id",), f"id {asset_type.id!r} in a file called {path.name}"))
+            problems.append(
+                source.problem(("id",), f"id {asset_type.id!r} in a file called {path.name}; call both the same")
+            )
         found[asset_type.id] = asset_type
     if not found and not problems:
         problems.append(Problem("asset_types", 0, "holds no file; each asset type has one"))
@@ -173,8 +175,8 @@ class _Row(Strict):
     """One line of assets.csv; columns that the program does not know are the asset's attributes."""
 
     asset_id: AssetId
-    asset_type: Name
-    site: Name
+    asset_type: str
+    site: str
     commissioned: date | None = None
     warranty_until: date | None = None
     attributes: Mapping[str, Annotated[str, Field(max_length=200)]]

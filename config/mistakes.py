@@ -3,13 +3,25 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Annotated, Any, get_args, get_origin
 
 from pydantic import BaseModel
 from pydantic_core import ErrorDetails
 
 from config.nearest import did_you_mean
+
+Where = tuple[str | int, ...]
+"""The way from the top of a document to a value: keys and list indexes (from 0)."""
+
+
+class Mistakes(ValueError):
+    """What a validator of a whole model raises: each mistake, and where inside the model's data it stands."""
+
+    def __init__(self, found: Sequence[tuple[Where, str]]) -> None:
+        self.found = tuple(found)
+        super().__init__("; ".join(message for _, message in found))
+
 
 _MUST_BE = {
     "string": "text",
@@ -41,16 +53,28 @@ _LENGTHS = {
 }
 
 
-def explain(details: ErrorDetails, model: object) -> tuple[tuple[str | int, ...], str]:
-    """Return where a mistake stands, and a sentence that names the key and, for an unknown name, the nearest."""
+def explain(details: ErrorDetails, model: object) -> Iterator[tuple[Where, str]]:
+    """Yield where a mistake stands, and a sentence that names the key and, for an unknown name, the nearest.
+
+    Mostly one; as many as a validator raised together as ``Mistakes``, none where the error only follows from others.
+    """
     where = details["loc"]
     kind, given, context = details["type"], details["input"], details.get("ctx", {})
     if kind == "missing":
-        return where, f"missing key {_path(where)!r}"
-    if kind == "extra_forbidden":
-        known = _keys(model, where[:-1]) - (set(given) if isinstance(given, Mapping) else set())
-        return where, f"unknown key {_path(where)!r}{did_you_mean(str(where[-1]), known)}"
-    return where, f"{_path(where)}: {_wrong(kind, given, context)}" if _path(where) else _wrong(kind, given, context)
+        yield where, f"missing key {_path(where)!r}"
+    elif kind == "extra_forbidden":
+        yield where, f"unknown key {_path(where)!r}{did_you_mean(str(where[-1]), _keys(model, where[:-1]))}"
+    elif kind == "too_short" and isinstance(given, list) and len(given) >= context["min_length"]:
+        return  # long enough, but for entries that have mistakes of their own
+    elif kind == "value_error" and isinstance(context["error"], Mistakes):
+        for inside, message in context["error"].found:
+            yield (*where, *inside), _sentence((*where, *inside), message)
+    else:
+        yield where, _sentence(where, _wrong(kind, given, context))
+
+
+def _sentence(where: Where, message: str) -> str:
+    return f"{path}: {message}" if (path := _path(where)) else message
 
 
 def _wrong(kind: str, given: object, context: Mapping[str, Any]) -> str:

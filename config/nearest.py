@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 from difflib import get_close_matches
 
-_LISTED = 12
-
 
 def nearest(name: str, known: Iterable[str], cutoff: float = 0.6) -> str | None:
     """Return the known name most like ``name``, or ``None`` where none is (``cutoff``: 1 is the same, 0 is anything).
@@ -18,8 +16,8 @@ def nearest(name: str, known: Iterable[str], cutoff: float = 0.6) -> str | None:
     return by_lower[near[0]] if near else None
 
 
-def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """Return the end of a sentence about the unknown ``name``: the nearest known one, else a few that are known.
+def did_you_mean(name: str, known: Iterable[str], at_most: int = 12) -> str:
+    """Return the end of a sentence about the unknown ``name``: the nearest known one, else ``at_most`` that are known.
 
     ``"; did you mean 'pressure'?"``, or ``" (known: pressure, speed)"``, or nothing where nothing is known.
     """
@@ -27,5 +25,5 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     near = nearest(name, listed)
     if near is not None:
         return f"; did you mean {near!r}?"
-    more = ", ..." if len(listed) > _LISTED else ""
-    return f" (known: {', '.join(listed[:_LISTED])}{more})" if listed else ""
+    more = ", ..." if len(listed) > at_most else ""
+    return f" (known: {', '.join(listed[:at_most])}{more})" if listed else ""

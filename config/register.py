@@ -15,6 +15,7 @@ from zoneinfo import ZoneInfo, available_timezones
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PositiveFloat, model_validator
 
+from config.mistakes import Mistakes, Where
 from config.nearest import did_you_mean
 from config.units import Unit
 
@@ -119,9 +120,9 @@ class Signal(Strict):
     @model_validator(mode="after")
     def _check(self) -> Self:
         if self.name in RESERVED_SIGNAL_NAMES:
-            raise ValueError(f"{self.name!r} is a reserved name")
+            raise Mistakes([(("name",), f"{self.name!r} is a reserved name")])
         if not self.low < self.high:
-            raise ValueError(f"low {self.low} is not below high {self.high}")
+            raise Mistakes([(("low",), f"{self.low:g} is not below high, {self.high:g}")])
         return self
 
 
@@ -162,19 +163,24 @@ class AssetType(Strict):
 
     @model_validator(mode="after")
     def _check(self) -> Self:
-        for kind, names in (
-            ("signal", [s.name for s in self.signals]),
-            ("fault code", [f.code for f in self.faults]),
+        mistakes: list[tuple[Where, str]] = []
+        for kind, key, field, names in (
+            ("signal", "name", "signals", [signal.name for signal in self.signals]),
+            ("fault code", "code", "faults", [fault.code for fault in self.faults]),
         ):
-            twice = sorted({name for name in names if names.count(name) > 1})
-            if twice:
-                raise ValueError(f"{kind} {twice[0]!r} is defined twice")
-        for field, name in (
-            ("operating.signal", self.operating.signal if self.operating else None),
-            ("distance", self.distance),
+            seen: set[str] = set()
+            for number, name in enumerate(names):
+                if name in seen:
+                    mistakes.append(((field, number, key), f"{kind} {name!r} is given twice"))
+                seen.add(name)
+        for where, wanted in (
+            (("operating", "signal"), self.operating.signal if self.operating else None),
+            (("distance",), self.distance),
         ):
-            if name is not None and name not in self.signal:
-                raise ValueError(f"{field}: unknown signal {name!r}{did_you_mean(name, self.signal)}")
+            if wanted is not None and wanted not in self.signal:
+                mistakes.append((where, f"unknown signal {wanted!r}{did_you_mean(wanted, self.signal)}"))
+        if mistakes:
+            raise Mistakes(mistakes)
         return self
 
     @cached_property

@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
+from config.mistakes import Mistakes
 from config.register import Severity, Strict
 
 
@@ -82,9 +83,9 @@ class Mqtt(Strict):
     @model_validator(mode="after")
     def _check(self) -> Self:
         if self.ca_file is not None and not self.tls:
-            raise ValueError("ca_file is of no use without tls: true")
+            raise Mistakes([(("ca_file",), "is of no use without tls: true")])
         if self.password_env is not None and self.username is None:
-            raise ValueError("password_env needs a username")
+            raise Mistakes([(("password_env",), "needs a username")])
         return self
 
 
@@ -168,7 +169,7 @@ class Tickets(Strict):
     @model_validator(mode="after")
     def _check(self) -> Self:
         if self.connector != "none" and self.url is None:
-            raise ValueError(f"connector {self.connector!r} needs a url")
+            raise Mistakes([(("connector",), f"{self.connector!r} needs a url")])
         return self
 
 

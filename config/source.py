@@ -13,21 +13,19 @@ import math
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
 import yaml
 from pydantic import TypeAdapter, ValidationError
 
-from config.mistakes import explain
+from config.mistakes import Where, explain
 
 MAX_BYTES = 1_000_000
 MAX_DEPTH = 20
 MAX_PROBLEMS = 100
 """Problems listed for one file; a file with more is broken in one way many times over."""
-
-Where = tuple[str | int, ...]
-"""The way from the top of a document to a value: keys and list indexes (from 0)."""
 
 T = TypeVar("T")
 
@@ -118,8 +116,8 @@ def parse_yaml(text: str, file: str) -> Source:
         problems += [Problem(file, line, message) for line, message in loader.refused]
         data = None if node is None else _plain(node, (), file, lines, problems)
     except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        problems.append(Problem(file, mark.line + 1 if mark else 0, _syntax(error)))
+        mark, message = _syntax(error)
+        problems.append(Problem(file, mark.line + 1 if mark else 0, message))
     except yaml.reader.ReaderError as error:
         line = text.count("\n", 0, error.position) + 1
         problems.append(Problem(file, line, f"character {chr(int(error.character))!r} is not allowed"))
@@ -142,7 +140,7 @@ def validate(source: Source | Path, model: type[T]) -> T:
         # By way of JSON, because only there strict types still read dates from text and tuples from lists.
         return TypeAdapter(model).validate_json(json.dumps(source.data), strict=True)
     except ValidationError as error:
-        mistakes = (explain(details, model) for details in error.errors(include_url=False))
+        mistakes = chain.from_iterable(explain(details, model) for details in error.errors(include_url=False))
         raise ConfigError(sorted(source.problem(*mistake) for mistake in mistakes)[:MAX_PROBLEMS]) from None
 
 
@@ -221,12 +219,15 @@ def _plain(node: yaml.Node, where: Where, file: str, lines: dict[Where, int], pr
     return text
 
 
-def _syntax(error: yaml.MarkedYAMLError) -> str:
+def _syntax(error: yaml.MarkedYAMLError) -> tuple[yaml.Mark | None, str]:
+    mark = error.problem_mark or error.context_mark
     message = ", ".join(part for part in (error.context, error.problem) if part)
+    if message == "while scanning a quoted scalar, found unexpected end of stream":
+        return error.context_mark, "a quote that is never closed"
     if message.startswith("expected a single document"):
-        return "more than one document in the file; leave out the second '---'"
+        return mark, "more than one document in the file; leave out the second '---'"
     if r"'\t'" in message:
-        return "a tab: indent with blanks"
+        return mark, "a tab: indent with blanks"
     if message == "mapping values are not allowed here":
-        return "a second ': ' in one line; put text that holds one in quotes"
-    return message if message.startswith("nested") else f"not YAML: {message}"
+        return mark, "a second ': ' in one line; put text that holds one in quotes"
+    return mark, message if message.startswith("nested") else f"not YAML: {message}"

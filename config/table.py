@@ -7,8 +7,9 @@ import io
 from collections.abc import Sequence
 from pathlib import Path
 
+from config.mistakes import Where
 from config.nearest import nearest
-from config.source import MAX_PROBLEMS, ConfigError, Problem, Source, Where, read_text, shown
+from config.source import MAX_PROBLEMS, ConfigError, Problem, Source, read_text, shown
 
 MAX_BYTES = 64_000_000
 MAX_COLUMNS = 100
@@ -29,6 +30,7 @@ def load_csv(path: Path, required: Sequence[str], optional: Sequence[str] = (), 
     rows: list[dict[str, str]] = []
     lines: dict[Where, int] = {}
     problems: list[Problem] = []
+    line = 1
     reader = csv.reader(io.StringIO(text, newline=""), strict=True)
     try:
         header = [name.strip() for name in next(reader, [])]
@@ -50,7 +52,8 @@ def load_csv(path: Path, required: Sequence[str], optional: Sequence[str] = (), 
             lines[len(rows),] = line
             rows.append(row)
     except csv.Error as error:
-        problems.append(Problem(file, reader.line_num, f"not CSV: {error}"))
+        message = "a quote that is never closed" if "end of data" in str(error) else f"not CSV: {error}"
+        problems.append(Problem(file, line, message))
     if problems:
         raise ConfigError(problems)
     return Source(file, rows, lines)

@@ -47,7 +47,7 @@ def dimension(unit: str) -> str:
 
 def _known(unit: str) -> str:
     if unit not in _DIMENSION:
-        raise ValueError(f"unknown unit {unit!r}{did_you_mean(unit, _DIMENSION)}")
+        raise ValueError(f"unknown unit {unit!r}{did_you_mean(unit, _DIMENSION, at_most=len(_DIMENSION))}")
     return unit
 
 
