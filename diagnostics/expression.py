@@ -92,12 +92,14 @@ class Frame:
 class Expression:
     """A compiled condition.
 
-    ``terms`` are the numbers that it compares, in the order of its text; ``fault_codes`` are the codes that it counts.
+    ``terms`` are the numbers that it compares, in the order of its text; ``fault_codes`` are the codes that it counts;
+    ``days`` is how many days it looks at, today included.
     """
 
     text: str
     terms: tuple[Term, ...]
     fault_codes: tuple[str, ...]
+    days: int
     _evaluate: Callable[[Frame], Floats]
 
     def evaluate(self, frame: Frame) -> Floats:
@@ -122,7 +124,9 @@ def compile_expression(text: str, scope: Scope) -> Expression:
     part = compiler.compile(tree)
     if part.kind != "condition":
         raise ExpressionError(f"{_shown(tree)} is a number; a rule needs a condition, such as a comparison")
-    return Expression(text, tuple(compiler.terms.values()), tuple(sorted(compiler.fault_codes)), part.evaluate)
+    return Expression(
+        text, tuple(compiler.terms.values()), tuple(sorted(compiler.fault_codes)), compiler.days, part.evaluate
+    )
 
 
 def _parsed(text: str) -> ast.expr:
@@ -183,6 +187,7 @@ class _Compiler:
         self._columns = dict(scope.columns())
         self.terms: dict[str, Term] = {}
         self.fault_codes: set[str] = set()
+        self.days = 1
         self._functions: dict[str, Callable[[ast.Call], _Part]] = {
             "faults": self._faults,
             "rate": self._rate,
@@ -338,6 +343,7 @@ class _Compiler:
             days = value.value if isinstance(value, ast.Constant) else None
             if isinstance(days, bool) or not isinstance(days, int) or not 1 <= days <= MAX_DAYS:
                 raise ExpressionError(f"{_shown(node)}: days must be a whole number from 1 to {MAX_DAYS}")
+            self.days = max(self.days, days)
             return days
         if default is None:
             raise ExpressionError(f"{_shown(node)} needs days=...")

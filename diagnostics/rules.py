@@ -65,6 +65,11 @@ class Rule:
         """Its name, unique in the installation."""
         return self.written.rule
 
+    @property
+    def days(self) -> int:
+        """How many days its condition looks at, today included."""
+        return self.expression.days + self.persistence.n - 1
+
     def evaluate(self, panel: pd.DataFrame, sites: Mapping[str, str]) -> RuleResult:
         """Evaluate on a derived panel; ``sites`` gives each asset's site.
 

@@ -1,0 +1,231 @@
+"""The daily cycle of one site's assets of one type: raw day -> features -> scores -> rules -> diagnoses.
+
+The only way there is: service, catch-up, a revision after late data and the back-test all come through ``outcomes``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date, timedelta
+
+import numpy as np
+import pandas as pd
+
+from config.knowledge import Knowledge
+from config.operating_day import day_bounds, operating_day
+from config.register import AssetType, Register, Site
+from config.settings import Settings
+from diagnostics.diagnose import AnomalyVerdict, anomaly_diagnosis, rule_diagnoses
+from diagnostics.fault_log import LOOK_BACK_DAYS as FAULT_LOOK_BACK_DAYS
+from diagnostics.fault_log import daily_fault_log
+from diagnostics.ledger import Ledger
+from diagnostics.records import AnomalyScore, Contribution, DayOutcome, Diagnosis
+from diagnostics.rules import RuleSet
+from models.derive import LOOK_BACK_DAYS, derived_panel
+from models.ensemble import ENSEMBLE, Ensemble
+from models.features import STATISTICS, base_panel
+from models.panel import panel_index
+from models.threshold import anomalous
+from telemetry.store import TelemetryStore
+
+_ASSETS_AT_ONCE = 500
+"""Assets whose raw day is in memory at one time."""
+
+
+@dataclass(frozen=True, slots=True)
+class ActiveModel:
+    """An ensemble and the version that it is registered under."""
+
+    ensemble: Ensemble
+    version: str
+
+
+class DailyCycle:
+    """Computes outcomes and writes nothing. Keeps the last weeks' panel of each group between days."""
+
+    def __init__(
+        self,
+        register: Register,
+        knowledge: Knowledge,
+        rules: RuleSet,
+        settings: Settings,
+        store: TelemetryStore,
+        ledger: Ledger,
+    ) -> None:
+        self._register, self._knowledge, self._rules, self._settings = register, knowledge, rules, settings
+        self._store, self._ledger = store, ledger
+        self._recent: dict[tuple[str, str], tuple[date, date, pd.DataFrame]] = {}
+        self._sites = {asset.id: asset.site for asset in register.assets.values()}
+
+    def outcomes(
+        self, asset_type: AssetType, site: Site, day: date, due: Mapping[str, int], model: ActiveModel | None
+    ) -> list[DayOutcome]:
+        """Return the outcomes of one operating day; ``due`` gives the arrivals revision of each asset to do."""
+        asset_ids = sorted(due)
+        end = day_bounds(site.zone, day)[1]
+        base, faults = self._raw_day(asset_type, site, day, asset_ids)
+        panel = self._with_past(asset_type, site, day, base)
+        rules = self._rules.for_type(asset_type.id)
+        back = max([rule.days for rule in rules], default=1)
+        derived = derived_panel(
+            _without_incomplete(panel, self._settings.daily.min_completeness),
+            pd.Series(site.id, index=panel.index.get_level_values(0).unique()),
+            since=np.datetime64(day - timedelta(days=back), "D"),
+        )
+        settling = self._settling(site, day, asset_ids, end)
+        verdicts: dict[str, AnomalyVerdict] = {}
+        if model is not None:
+            derived, verdicts = self._scored(model, panel, derived, asset_ids, day, settling)
+        diagnoses: dict[str, list[Diagnosis]] = {asset_id: [] for asset_id in asset_ids}
+        results = [rule.evaluate(derived, self._sites) for rule in rules]
+        for diagnosis in rule_diagnoses(results, asset_ids, day, end, settling, self._knowledge, self._rules.version):
+            diagnoses[diagnosis.asset_id].append(diagnosis)
+        for asset_id, verdict in verdicts.items():
+            assert model is not None
+            diagnoses[asset_id].append(
+                anomaly_diagnosis(asset_id, day, end, verdict, self._settings.models, model.version)
+            )
+        features = {
+            str(key[0]): dict(zip(base.columns, map(float, row), strict=True))
+            for key, row in zip(base.index, base.to_numpy(), strict=True)
+        }
+        by_asset = dict(list(faults.groupby("asset_id"))) if len(faults) else {}
+        self._remember(asset_type, site, day, panel, verdicts)
+        return [
+            DayOutcome(
+                log=daily_fault_log(
+                    asset_type, asset_id, site.zone, day, by_asset.get(asset_id, faults.iloc[:0]), features[asset_id]
+                ),
+                arrivals_revision=due[asset_id],
+                features=features[asset_id],
+                scores=_scores_of(verdicts.get(asset_id)),
+                diagnoses=tuple(diagnoses[asset_id]),
+                model_version=model.version if model is not None else "",
+                rules_version=self._rules.version,
+            )
+            for asset_id in asset_ids
+        ]
+
+    def _raw_day(
+        self, asset_type: AssetType, site: Site, day: date, asset_ids: list[str]
+    ) -> tuple[pd.DataFrame, pd.DataFrame]:
+        """Return the base features of the day, and the faults of the day and the look-back."""
+        start, end = day_bounds(site.zone, day)
+        fault_start = day_bounds(site.zone, day - timedelta(days=FAULT_LOOK_BACK_DAYS))[0]
+        signals = [signal.name for signal in asset_type.signals]
+        panels, logs = [], []
+        for first in range(0, len(asset_ids), _ASSETS_AT_ONCE):
+            some = asset_ids[first : first + _ASSETS_AT_ONCE]
+            frames = list(self._store.read_measurements(some, signals, start, end))
+            measurements = pd.concat(frames, ignore_index=True) if frames else _no_measurements(signals)
+            faults = self._store.read_faults(some, fault_start, end)
+            index = panel_index(some, [np.datetime64(day, "D")] * len(some))
+            todays = faults[faults["time"] >= start].reset_index(drop=True)
+            panels.append(base_panel(asset_type, site.zone, measurements, todays, index))
+            logs.append(faults)
+        return pd.concat(panels), pd.concat(logs, ignore_index=True)
+
+    def _with_past(self, asset_type: AssetType, site: Site, day: date, base: pd.DataFrame) -> pd.DataFrame:
+        """Return the panel of the group's last weeks, this day's new rows included."""
+        first, last = day - timedelta(days=2 * LOOK_BACK_DAYS), day
+        key = (asset_type.id, site.id)
+        kept = self._recent.get(key)
+        if kept is not None and kept[1] == day - timedelta(days=1):
+            past = kept[2]
+        else:
+            assets = [a.id for a in self._register.assets.values() if (a.asset_type, a.site) == key]
+            past = self._ledger.history(assets, first, last)
+        past = past[past.index.get_level_values(1) >= np.datetime64(first, "D")]
+        past = past.drop(index=base.index, errors="ignore")
+        return pd.concat([past, base]).sort_index()
+
+    def _remember(
+        self,
+        asset_type: AssetType,
+        site: Site,
+        day: date,
+        panel: pd.DataFrame,
+        verdicts: Mapping[str, AnomalyVerdict],
+    ) -> None:
+        panel = panel.copy()
+        for asset_id, verdict in verdicts.items():
+            if verdict.score is not None:
+                panel.loc[(asset_id, pd.Timestamp(day)), f"score.{ENSEMBLE}"] = verdict.score.level
+        self._recent[asset_type.id, site.id] = (day, day, panel)
+
+    def forget(self) -> None:
+        """Read the past from the ledger again: what was computed was not recorded."""
+        self._recent.clear()
+
+    def _settling(self, site: Site, day: date, asset_ids: list[str], end: int) -> dict[str, int]:
+        """Return how many days ago each asset was last repaired or failed, of those that did; 0 is today."""
+        days_ago: dict[str, int] = {}
+        for frame in self._ledger.field_records(asset_ids, end).values():
+            for asset_id, at in zip(frame["asset_id"], frame["time"], strict=True):
+                ago = (day - operating_day(site.zone, int(at))).days
+                days_ago[asset_id] = min(ago, days_ago.get(asset_id, ago))
+        return days_ago
+
+    def _scored(
+        self,
+        model: ActiveModel,
+        panel: pd.DataFrame,
+        derived: pd.DataFrame,
+        asset_ids: list[str],
+        day: date,
+        settling: Mapping[str, int],
+    ) -> tuple[pd.DataFrame, dict[str, AnomalyVerdict]]:
+        """Return the derived panel with its ``score.*`` columns, and what the model says of the day."""
+        ensemble = model.ensemble
+        today = derived[derived.index.get_level_values(1) == np.datetime64(day, "D")]
+        today = today.loc[today.index.get_level_values(0).isin(asset_ids)]
+        raw, levels = ensemble.raw(today), ensemble.score(today)
+        scored = derived.copy()
+        for name in levels.columns:
+            before = panel[name].reindex(derived.index) if name in panel else pd.Series(np.nan, index=derived.index)
+            scored[name] = levels[name].reindex(derived.index).fillna(before)
+        thresholds, threshold_levels = ensemble.thresholds, ensemble.threshold_levels
+        combined = scored[f"score.{ENSEMBLE}"]
+        persistent = anomalous(combined, threshold_levels[ENSEMBLE], ensemble.persistence)
+        parts = dict(zip(today.index.get_level_values(0), ensemble.explain(today), strict=True))
+        verdicts = {}
+        for asset_id in asset_ids:
+            row = (asset_id, pd.Timestamp(day))
+            level = float(combined.loc[row])
+            held = persistent.loc[row]
+            condition = None if held is pd.NA else bool(held)
+            if settling.get(asset_id, ensemble.persistence.n) < ensemble.persistence.n:
+                condition = None
+            score = None
+            if np.isfinite(level):
+                score = AnomalyScore(
+                    asset_id=asset_id,
+                    day=day,
+                    detector=ENSEMBLE,
+                    version=model.version,
+                    score=float(raw[ENSEMBLE].loc[row]),
+                    threshold=float(thresholds[ENSEMBLE]),
+                    level=level,
+                    contributions=tuple(Contribution(*part) for part in parts[asset_id]),
+                )
+            verdicts[asset_id] = AnomalyVerdict(score, condition)
+        return scored, verdicts
+
+
+def _scores_of(verdict: AnomalyVerdict | None) -> tuple[AnomalyScore, ...]:
+    return (verdict.score,) if verdict is not None and verdict.score is not None else ()
+
+
+def _without_incomplete(panel: pd.DataFrame, min_completeness: float) -> pd.DataFrame:
+    """Make unknown what was measured on days too incomplete to say what the day was like."""
+    incomplete = panel["completeness"] < min_completeness
+    if not incomplete.any():
+        return panel
+    measured = [c for c in panel.columns if c.rpartition(".")[2] in STATISTICS or c.startswith("exposure.")]
+    return panel.assign(**{name: panel[name].mask(incomplete) for name in measured})
+
+
+def _no_measurements(signals: list[str]) -> pd.DataFrame:
+    columns = {"asset_id": pd.Series(dtype="str"), "time": pd.Series(dtype="int64")}
+    return pd.DataFrame(columns | {signal: pd.Series(dtype="float64") for signal in signals})

@@ -1,0 +1,153 @@
+"""From rules and anomaly levels to diagnoses: for each failure mode of each asset, who says what on this day."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from datetime import UTC, date, datetime, timedelta
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from config.knowledge import ANOMALY, Knowledge
+from config.operating_day import NS
+from config.register import SEVERITIES, Text
+from config.settings import Models
+from diagnostics.records import AnomalyScore, Diagnosis, Evidence
+from diagnostics.rules import Rule, RuleResult
+
+_HOUR = timedelta(hours=1)
+
+
+class AnomalyVerdict(NamedTuple):
+    """What the model says of one asset-day: its score, and whether it is anomalous persistently (``None``: unknown)."""
+
+    score: AnomalyScore | None
+    condition: bool | None
+
+
+def rule_diagnoses(
+    results: Sequence[RuleResult],
+    asset_ids: Sequence[str],
+    day: date,
+    known_at: int,
+    settling: Mapping[str, int],
+    knowledge: Knowledge,
+    version: str,
+) -> list[Diagnosis]:
+    """Return one diagnosis for each asset and each failure mode that a rule speaks of.
+
+    Of several rules for one failure mode that hold, the most severe speaks; one that holds beats one that is unknown,
+    and that beats one that does not hold. ``settling`` gives how many days ago an asset was repaired: a rule that
+    still looks at days from before says nothing.
+    """
+    row = np.datetime64(day, "D")
+    by_mode: defaultdict[str, list[RuleResult]] = defaultdict(list)
+    for result in results:
+        by_mode[result.rule.written.failure_mode].append(result)
+    columns = {id(result): result.condition.xs(pd.Timestamp(row), level=1) for result in results}
+    found = []
+    for asset_id in asset_ids:
+        for mode, candidates in by_mode.items():
+            answers = [(r, _answer(columns[id(r)], asset_id, r.rule, settling)) for r in candidates]
+            holding = [r for r, answer in answers if answer]
+            if holding:
+                speaker = max(holding, key=lambda r: SEVERITIES.index(r.rule.written.severity))
+                condition: bool | None = True
+            else:
+                condition = None if any(answer is None for _, answer in answers) else False
+                speaker = next(r for r, answer in answers if answer is condition)
+            found.append(_said_by_rule(speaker, asset_id, day, mode, condition, known_at, knowledge, version))
+    return found
+
+
+def _answer(column: pd.Series, asset_id: str, rule: Rule, settling: Mapping[str, int]) -> bool | None:
+    if settling.get(asset_id, rule.days) < rule.days:
+        return None
+    value = column.get(asset_id, pd.NA)
+    return None if value is pd.NA else bool(value)
+
+
+def _said_by_rule(
+    result: RuleResult,
+    asset_id: str,
+    day: date,
+    mode: str,
+    condition: bool | None,
+    known_at: int,
+    knowledge: Knowledge,
+    version: str,
+) -> Diagnosis:
+    written = result.rule.written
+    evidence = result.evidence((asset_id, pd.Timestamp(day))) if condition else ()
+    return Diagnosis(
+        asset_id=asset_id,
+        day=day,
+        failure_mode=mode,
+        source=f"rule:{written.rule}@{version}",
+        condition=condition,
+        severity=written.severity,
+        act_within_hours=written.act_within / _HOUR,
+        known_at=_instant(known_at),
+        text=result.text(evidence) if condition else written.text,
+        ticket=written.ticket,
+        iso14224=knowledge.failure_modes[mode].iso14224,
+        advise=written.advise,
+        suppresses=(*result.rule.suppresses, ANOMALY.code),
+        evidence=evidence,
+    )
+
+
+def anomaly_diagnosis(
+    asset_id: str, day: date, known_at: int, verdict: AnomalyVerdict, settings: Models, version: str
+) -> Diagnosis:
+    """Return what the model alone says: that something is unlike before, and which numbers."""
+    parts = verdict.score.contributions if verdict.score is not None and verdict.condition else ()
+    return Diagnosis(
+        asset_id=asset_id,
+        day=day,
+        failure_mode=ANOMALY.code,
+        source=f"model:ensemble@{version}",
+        condition=verdict.condition,
+        severity=settings.severity,
+        act_within_hours=settings.act_within / _HOUR,
+        known_at=_instant(known_at),
+        text=_anomaly_text([(part.feature, part.value) for part in parts]),
+        ticket=settings.ticket,
+        iso14224=ANOMALY.iso14224,
+        evidence=tuple(Evidence(part.feature, part.value, 0.0) for part in parts),
+    )
+
+
+_AGAINST = {
+    "own": ("against its own past", "与自身历史相比"),
+    "peers": ("against other assets that day", "与同日其他设备相比"),
+}
+
+
+def _anomaly_text(parts: Sequence[tuple[str, float]]) -> Text:
+    english, chinese = [], []
+    for feature, value in parts[:3]:
+        name, _, against = feature.rpartition(".")
+        if against in _AGAINST:
+            english.append(f"{name} {value:+.1f} sigma {_AGAINST[against][0]}")
+            chinese.append(f"{name} {_AGAINST[against][1]}偏离 {value:+.1f} σ")
+        elif against == "rate":
+            code = name.removeprefix("faults.")
+            what = "faults of all codes" if code == "faults" else f"fault {code}"
+            english.append(f"{what} more often than before")
+            chinese.append("故障总数比以往增多" if code == "faults" else f"故障 {code} 比以往频繁")
+        else:
+            english.append("a fault code not seen on it before")
+            chinese.append("出现以往未见的故障代码")
+    if not english:
+        return Text(en="No unexplained anomaly.", zh="无未明异常。")
+    return Text(
+        en=f"No rule explains it, but the day was unlike this asset's days before: {'; '.join(english)}.",
+        zh=f"没有规则能解释，但该日与该设备以往不同：{'；'.join(chinese)}。",
+    )
+
+
+def _instant(at: int) -> datetime:
+    return datetime.fromtimestamp(at // NS, UTC)

@@ -1,0 +1,144 @@
+"""Which asset-days are due, and doing them in order.
+
+A day is due when it is closed (its site's midnight and the allowance for late data have passed) and the ledger has
+not recorded it, or has recorded it before more of it arrived. Nothing depends on when a sweep is run: after a
+stop it catches up, and run twice it finds nothing to do.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from typing import NamedTuple
+
+from config.operating_day import NS, day_bounds
+from config.register import Register, Site
+from config.settings import Daily
+from diagnostics.daily import DailyCycle
+from diagnostics.ledger import Ledger
+from diagnostics.records import AssetDay
+from diagnostics.training import Trainer
+from ingest.accounting import DayArrivals
+
+_DAY = timedelta(days=1)
+
+
+class Due(NamedTuple):
+    """One group to be done together: assets of one type and site on one day, with their arrivals' revisions."""
+
+    day: date
+    asset_type: str
+    site: str
+    revisions: Mapping[str, int]
+
+
+@dataclass(slots=True)
+class SweepReport:
+    """What a sweep did, in asset-days."""
+
+    asset_days: int = 0
+    revisions: int = 0
+    diagnoses: int = 0
+    last_day: date | None = None
+
+
+def due_groups(
+    arrivals: Iterable[DayArrivals], ledger: Ledger, register: Register, settings: Daily, now: datetime
+) -> list[Due]:
+    """Return what is due at ``now`` (aware), by day.
+
+    An asset's days count from its first arrival to the last day on which anything of its site arrived: a silent asset
+    among others that report has days without data, and a site that ended has no days after.
+    """
+    revision: dict[AssetDay, int] = {}
+    first: dict[str, date] = {}
+    last: dict[str, date] = {}
+    for arrival in arrivals:
+        if arrival.asset_id not in register.assets:
+            continue  # it was taken out of the register since
+        revision[AssetDay(arrival.asset_id, arrival.day)] = arrival.revision
+        first[arrival.asset_id] = min(arrival.day, first.get(arrival.asset_id, arrival.day))
+        site = register.assets[arrival.asset_id].site
+        last[site] = max(arrival.day, last.get(site, arrival.day))
+    if not first:
+        return []
+    done = ledger.done(list(first), min(first.values()), max(last.values()))
+    groups: defaultdict[tuple[date, str, str], dict[str, int]] = defaultdict(dict)
+    for asset_id, begin in first.items():
+        asset = register.assets[asset_id]
+        closed = last_closed_day(register.sites[asset.site], settings, now)
+        for day in _days(begin, min(last[asset.site], closed)):
+            key = AssetDay(asset_id, day)
+            if done.get(key, -1) < revision.get(key, 0):
+                groups[day, asset.asset_type, asset.site][asset_id] = revision.get(key, 0)
+    return [Due(*key, groups[key]) for key in sorted(groups)]
+
+
+def last_closed_day(site: Site, settings: Daily, now: datetime) -> date:
+    """Return the last operating day of a site that is over, allowance for late data included."""
+    poor = site.connectivity == "poor"
+    allowance = timedelta(minutes=settings.poor_link_lateness_minutes if poor else settings.lateness_minutes)
+    return (now - allowance).astimezone(site.zone).date() - _DAY
+
+
+def _days(first: date, last: date) -> Iterator[date]:
+    while first <= last:
+        yield first
+        first += _DAY
+
+
+class Sweep:
+    """Does what is due. ``arrivals`` returns all days of which anything arrived."""
+
+    def __init__(
+        self,
+        register: Register,
+        settings: Daily,
+        arrivals: Callable[[], Iterable[DayArrivals]],
+        ledger: Ledger,
+        cycle: DailyCycle,
+        trainer: Trainer,
+    ) -> None:
+        self._register, self._settings, self._arrivals = register, settings, arrivals
+        self._ledger, self._cycle, self._trainer = ledger, cycle, trainer
+
+    def run(
+        self,
+        now: datetime,
+        *,
+        stop: threading.Event | None = None,
+        progress: Callable[[int, int | None], None] = lambda _done, _total: None,
+    ) -> SweepReport:
+        """Do all that is due at ``now``, group by group, each in one transaction of the ledger."""
+        report = SweepReport()
+        groups = due_groups(self._arrivals(), self._ledger, self._register, self._settings, now)
+        total = sum(len(group.revisions) for group in groups)
+        for group in groups:
+            if stop is not None and stop.is_set():
+                break
+            self._do(group, now, report)
+            progress(report.asset_days, total)
+        return report
+
+    def _do(self, group: Due, now: datetime, report: SweepReport) -> None:
+        asset_type, site = self._register.asset_types[group.asset_type], self._register.sites[group.site]
+        start, end = day_bounds(site.zone, group.day)
+        assets = list(group.revisions)
+        done = self._ledger.done(assets, group.day, group.day)
+        self._ledger.close_repaired(assets, start, end)
+        made_at = min(now, datetime.fromtimestamp(end // NS, UTC) + _DAY)
+        model = self._trainer.model(asset_type, group.day, made_at)
+        outcomes = self._cycle.outcomes(asset_type, site, group.day, group.revisions, model)
+        try:
+            self._ledger.record(outcomes)
+        except BaseException:
+            self._cycle.forget()
+            raise
+        self._trainer.saw(asset_type, group.day, [outcome.log.completeness for outcome in outcomes])
+        report.asset_days += len(outcomes)
+        report.revisions += len(done)
+        report.diagnoses += sum(1 for o in outcomes for d in o.diagnoses if d.condition)
+        report.last_day = group.day

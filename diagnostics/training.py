@@ -1,0 +1,113 @@
+"""Fits the model of an asset type from what the ledger knows by a day, never later."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from datetime import date, datetime, timedelta
+
+import numpy as np
+import pandas as pd
+
+from config.operating_day import day_bounds
+from config.register import AssetType, Register
+from config.settings import Settings
+from diagnostics.daily import ActiveModel
+from diagnostics.ledger import Ledger
+from models.derive import derived_panel
+from models.ensemble import Ensemble
+from models.labels import healthy_days
+from models.persistence import Persistence
+from models.registry import Registry, data_hash
+
+log = logging.getLogger(__name__)
+_LONG_AGO = date(1970, 1, 2)
+
+
+class Trainer:
+    """Gives each asset type its active model, fitting the first one as soon as there is enough to learn from."""
+
+    def __init__(self, register: Register, settings: Settings, ledger: Ledger, registry: Registry) -> None:
+        self._register, self._settings, self._ledger, self._registry = register, settings, ledger, registry
+        self._active: dict[str, ActiveModel] = {}
+        self._days_known: dict[str, set[date]] = {}
+
+    def model(self, asset_type: AssetType, day: date, now: datetime) -> ActiveModel | None:
+        """Return the model to score ``day`` with: the active one, or one fitted now on the days before."""
+        if not self._settings.models.enabled or (not asset_type.signals and not asset_type.faults):
+            return None
+        known = self._active.get(asset_type.id)
+        if known is None:
+            version = self._registry.active(asset_type.id)
+            if version is not None:
+                known = ActiveModel(self._registry.load(asset_type.id, version.name), version.name)
+            elif len(self._days_known.get(asset_type.id, ())) >= self._settings.models.min_training_days:
+                known = self.fit(asset_type, day - timedelta(days=1), now)
+            elif asset_type.id not in self._days_known:
+                self._recall(asset_type, day)
+                return self.model(asset_type, day, now)
+            if known is not None:
+                self._active[asset_type.id] = known
+        return known
+
+    def saw(self, asset_type: AssetType, day: date, completeness: Sequence[float]) -> None:
+        """Note a recorded day; it counts for training if any asset's was complete enough."""
+        if any(share >= self._settings.daily.min_completeness for share in completeness):
+            self._days_known.setdefault(asset_type.id, set()).add(day)
+
+    def fit(self, asset_type: AssetType, last: date, now: datetime) -> ActiveModel | None:
+        """Fit on all recorded days up to ``last``, register and activate; ``None`` where too little is known."""
+        settings = self._settings.models
+        assets = self._assets(asset_type)
+        base = self._ledger.history(assets, _LONG_AGO, last)
+        base = base[[name for name in base.columns if not name.startswith("score.")]]
+        groups = pd.Series({asset_id: self._register.assets[asset_id].site for asset_id in assets})
+        until = max(day_bounds(site.zone, last)[1] for site in self._register.sites.values())
+        records = self._ledger.field_records(assets, until)
+        assert isinstance(base.index, pd.MultiIndex)
+        healthy = healthy_days(
+            base.index,
+            records["failures"],
+            records["maintenance"],
+            zones={asset_id: self._register.site_of(asset_id).zone for asset_id in assets},
+        )
+        try:
+            ensemble = Ensemble.fit(
+                derived_panel(base, groups),
+                healthy,
+                detectors=settings.detectors,
+                false_tickets_per_100_asset_days=settings.false_tickets_per_100_asset_days,
+                persistence=Persistence.parse(settings.persistence),
+                seed=settings.seed,
+                min_completeness=self._settings.daily.min_completeness,
+            )
+        except ValueError as error:
+            log.warning("No model for %s yet: %s", asset_type.id, error)
+            return None
+        days = base.index.get_level_values(1)
+        version = self._registry.save(
+            asset_type.id,
+            ensemble,
+            training_first=_date(days.min()),
+            training_last=_date(days.max()),
+            data_hash=data_hash(base),
+            metrics={"asset_days": float(len(base)), "healthy_asset_days": float(np.sum(healthy))},
+            now=now,
+        )
+        self._registry.activate(asset_type.id, version)
+        return ActiveModel(ensemble, version)
+
+    def _assets(self, asset_type: AssetType) -> list[str]:
+        return sorted(a.id for a in self._register.assets.values() if a.asset_type == asset_type.id)
+
+    def _recall(self, asset_type: AssetType, day: date) -> None:
+        """Count the days that were recorded before this process began."""
+        history = self._ledger.history(self._assets(asset_type), _LONG_AGO, day - timedelta(days=1))
+        self._days_known[asset_type.id] = set()
+        if "completeness" in history:
+            known = history[history["completeness"] >= self._settings.daily.min_completeness]
+            self._days_known[asset_type.id] = {_date(at) for at in known.index.get_level_values(1).unique()}
+
+
+def _date(at: pd.Timestamp) -> date:
+    return date(at.year, at.month, at.day)
