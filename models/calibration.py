@@ -15,7 +15,7 @@ TAIL = 0.02
 MIN_TAIL_DAYS = 20
 STORED_SCORES = 4000
 
-_SHAPE = (0.05, 0.5)
+_SHAPE = (0.1, 0.5)
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class Calibration:
 
     So a score above all of training still has a level below one, and higher scores have higher levels. Peaks over a
     threshold follow that law (Pickands, Ann. Stat. 3, 1975); it is fitted by probability-weighted moments (Hosking &
-    Wallis, Technometrics 29, 1987) with its shape held in 0.05 to 0.5, so that the tail has no end.
+    Wallis, Technometrics 29, 1987) with its shape held in 0.1 to 0.5, so that the tail has no end.
     """
 
     scores: Floats

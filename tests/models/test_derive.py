@@ -1,0 +1,210 @@
+"""Look-back columns against the same said slowly, and that nothing looks ahead."""
+
+from __future__ import annotations
+
+from functools import cache
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from models.derive import CLIP, LOOK_BACK_DAYS, derived_panel, is_look_back
+from models.panel import panel_index
+
+FIRST = np.datetime64("2026-01-01")
+GROUPS = pd.Series({f"A{i}": "north" if i < 6 else "south" for i in range(9)})
+
+
+def base(days: int = 75, assets: int = 9, seed: int = 0, gaps: float = 0.1) -> pd.DataFrame:
+    """A fleet with faults, days of nothing, a signal that stands still and one that almost does."""
+    rng = np.random.default_rng(seed)
+    rows = [(f"A{a}", FIRST + d) for a in range(assets) for d in range(days) if rng.random() > gaps / 2]
+    index = panel_index([r[0] for r in rows], [r[1] for r in rows])
+    n = len(index)
+    frame = pd.DataFrame(
+        {
+            "temp.mean": rng.normal(60, 4, n),
+            "still.max": np.full(n, 7.1),
+            "rare.p95": np.where(rng.random(n) < 0.05, 1.0, 0.0),
+            "faults.F1.count": rng.poisson(0.3, n).astype(float),
+            "faults.F2.count": rng.poisson(0.02, n).astype(float),
+            "exposure.hours": rng.integers(0, 320, n) / 16,
+            "completeness": 1.0,
+        },
+        index=index,
+    )
+    frame["faults.count"] = frame["faults.F1.count"] + frame["faults.F2.count"]
+    frame.loc[rng.random(n) < gaps, ["temp.mean", "exposure.hours"]] = np.nan
+    frame.loc[rng.random(n) < gaps, ["faults.F1.count", "faults.F2.count", "faults.count"]] = np.nan
+    return frame
+
+
+def mad(values: np.ndarray) -> float:
+    return 1.4826 * float(np.median(np.abs(values - np.median(values))))
+
+
+def usual(spreads: list[float]) -> float:
+    return float(np.median(spreads)) or float(np.mean(spreads))
+
+
+def z(value: float, centre: float, own: float, n: int, fleet: float) -> float:
+    if abs(value - centre) <= 1e-9 * abs(centre):
+        return 0.0
+    scale = np.sqrt((n * own**2 + 10 * fleet**2) / (n + 10))
+    return float(np.clip((value - centre) / scale, -CLIP, CLIP)) if scale > 1e-9 * abs(centre) else np.nan
+
+
+class Slow:
+    """The columns of one (asset, day), by dictionaries and lists."""
+
+    def __init__(self, frame: pd.DataFrame) -> None:
+        self.rows = {(asset, day): row for (asset, day), row in zip(frame.index, frame.to_dict("records"), strict=True)}
+        self.assets = sorted({asset for asset, _ in self.rows})
+        self.known, self.hours = cache(self._known), cache(self._hours)
+
+    def _known(self, asset: str, day: pd.Timestamp, name: str, start: int, end: int) -> np.ndarray:
+        days = [day - pd.Timedelta(days=d) for d in range(start, end)]
+        values = [self.rows[asset, d][name] for d in days if (asset, d) in self.rows]
+        return np.array([v for v in values if not np.isnan(v)])
+
+    def own(self, asset: str, day: pd.Timestamp, name: str) -> float:
+        pasts = {a: self.known(a, day, name, 1, LOOK_BACK_DAYS + 1) for a in self.assets}
+        value = self.rows[asset, day][name]
+        if len(pasts[asset]) < 7 or np.isnan(value):
+            return np.nan
+        fleet = usual([mad(p) for p in pasts.values() if len(p) >= 7])
+        return z(value, float(np.median(pasts[asset])), mad(pasts[asset]), len(pasts[asset]), fleet)
+
+    def group(self, asset: str, day: pd.Timestamp, name: str) -> np.ndarray:
+        members = [a for a in self.assets if GROUPS[a] == GROUPS[asset]]
+        return np.array([v for a in members for v in self.known(a, day, name, 0, 1)])
+
+    def peers(self, asset: str, day: pd.Timestamp, name: str) -> float:
+        today, value = self.group(asset, day, name), self.rows[asset, day][name]
+        if len(today) < 5 or np.isnan(value):
+            return np.nan
+        past = [self.group(asset, day - pd.Timedelta(days=d), name) for d in range(1, LOOK_BACK_DAYS + 1)]
+        spreads = [mad(p) for p in past if len(p) >= 5]
+        return z(value, float(np.median(today)), mad(today), len(today), usual(spreads) if spreads else mad(today))
+
+    def _hours(self, asset: str, day: pd.Timestamp) -> float:
+        row = self.rows.get((asset, day))
+        if row is None or np.isnan(row["faults.count"]):
+            return 0.0
+        if np.isnan(row["exposure.hours"]):
+            others = [v for a in self.assets for v in self.known(a, day, "exposure.hours", 0, 1)]
+            return max(float(np.median(others)), 1.0) if others else 24.0
+        return max(row["exposure.hours"], 1.0)
+
+    def total_hours(self, asset: str, day: pd.Timestamp, start: int, end: int) -> float:
+        return sum(self.hours(asset, day - pd.Timedelta(days=d)) for d in range(start, end))
+
+    def rate(self, asset: str, day: pd.Timestamp, name: str) -> float:
+        end = LOOK_BACK_DAYS + 1
+        past_days = sum(len(self.known(a, day, "faults.count", 3, end)) for a in self.assets)
+        if np.isnan(self.rows[asset, day][name]) or past_days < 7:
+            return np.nan
+        fleet_hours = sum(self.total_hours(a, day, 3, end) for a in self.assets)
+        fleet_rate = sum(self.known(a, day, name, 3, end).sum() for a in self.assets) / fleet_hours
+        prior = 14 * fleet_hours / past_days
+        own = (self.known(asset, day, name, 3, end).sum() + prior * fleet_rate) / (
+            self.total_hours(asset, day, 3, end) + prior
+        )
+        recent = self.known(asset, day, name, 0, 3).sum()
+        return float(np.log((0.5 + recent) / (0.5 + own * self.total_hours(asset, day, 0, 3))))
+
+    def novel(self, asset: str, day: pd.Timestamp) -> float:
+        if np.isnan(self.rows[asset, day]["faults.count"]):
+            return np.nan
+        if len(self.known(asset, day, "faults.count", 1, LOOK_BACK_DAYS + 1)) < 7:
+            return np.nan
+        names = ["faults.F1.count", "faults.F2.count"]
+        return float(
+            sum(
+                self.rows[asset, day][n] > 0 and not self.known(asset, day, n, 1, LOOK_BACK_DAYS + 1).any()
+                for n in names
+            )
+        )
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_derived_columns_agree_with_a_loop(seed: int) -> None:
+    frame = base(seed=seed)
+    derived = derived_panel(frame, GROUPS)
+    pd.testing.assert_frame_equal(derived[frame.columns], frame, check_exact=True)
+    slow = Slow(frame)
+    rng = np.random.default_rng(seed)
+    for number in rng.choice(len(frame), 60, replace=False):
+        asset, day = frame.index[number]
+        expected = {f"{n}.{kind}": call(asset, day, n) for n in ("temp.mean", "still.max", "rare.p95")
+                    for kind, call in (("own", slow.own), ("peers", slow.peers))}  # fmt: skip
+        for name in ("faults.F1", "faults.F2", "faults"):
+            expected[f"{name}.rate"] = slow.rate(asset, day, f"{name}.count")
+        expected["faults.novel"] = slow.novel(asset, day)
+        assert set(expected) == {c for c in derived if is_look_back(c)} == set(derived.columns) - set(frame.columns)
+        for name, value in expected.items():
+            np.testing.assert_allclose(derived[name].iloc[number], value, rtol=1e-9, atol=1e-9, err_msg=f"{name} {day}")
+
+
+@settings(max_examples=15, deadline=None)
+@given(st.integers(0, 10_000), st.integers(8, 70), st.sampled_from([np.nan, 0.0, 1e6]))
+def test_what_comes_later_changes_nothing(seed: int, day: int, later: float) -> None:
+    frame = base(seed=seed)
+    kept = frame.index.get_level_values(1) <= pd.Timestamp(FIRST + day)
+    changed = frame.copy()
+    changed.loc[~kept] = later
+    whole = derived_panel(frame, GROUPS)[kept]
+    pd.testing.assert_frame_equal(derived_panel(changed, GROUPS)[kept], whole, check_exact=True)
+    if set(frame[kept].index.get_level_values(0)) == set(GROUPS.index):
+        pd.testing.assert_frame_equal(derived_panel(frame[kept], GROUPS), whole, rtol=1e-12)
+
+
+def test_a_day_needs_no_more_past_than_the_look_back() -> None:
+    """What the service reads for one day gives what the walk through all of history gives."""
+    frame = base(days=140)
+    last = FIRST + 139
+    in_reach = frame.index.get_level_values(1) >= pd.Timestamp(last - LOOK_BACK_DAYS)
+    today = derived_panel(frame[in_reach], GROUPS, since=last)
+    walked = derived_panel(frame, GROUPS)
+    assert set(today.index.get_level_values(1)) == {pd.Timestamp(last)}
+    pd.testing.assert_frame_equal(today, walked[walked.index.get_level_values(1) == pd.Timestamp(last)], rtol=1e-12)
+
+
+def test_a_busy_day_is_no_anomaly_and_a_burst_of_faults_is() -> None:
+    frame = base(days=60, gaps=0.0)
+    frame["exposure.hours"] = 8.0
+    for code in ("F1", "F2"):
+        frame[f"faults.{code}.count"] = 1.0
+    frame["faults.count"] = 2.0
+    last = pd.Timestamp(FIRST + 59)
+    busy, burst = ("A1", last), ("A2", last)
+    frame.loc[busy, ["exposure.hours", "faults.F1.count"]] = [24.0, 3.0]
+    frame.loc[burst, "faults.F1.count"] = 30.0
+    rate = derived_panel(frame, GROUPS)["faults.F1.rate"]
+    assert abs(rate[busy]) < 0.01
+    assert rate[burst] > 2
+
+
+def test_a_signal_that_never_moved_has_no_scale_and_one_that_barely_moved_does_not_explode() -> None:
+    frame = base(days=40, gaps=0.0)
+    frame["barely.mean"] = 100.0
+    noisy = frame.index.get_level_values(0) != "A3"
+    frame.loc[noisy, "barely.mean"] = 100 + np.random.default_rng(1).normal(0, 1, noisy.sum())
+    last = pd.Timestamp(FIRST + 39)
+    frame.loc[("A3", last), ["barely.mean", "still.max"]] = [101.0, 7.2]
+    derived = derived_panel(frame, GROUPS)
+    assert 1 < derived.loc[("A3", last), "barely.mean.own"] < 4
+    assert np.isnan(derived.loc[("A3", last), "still.max.own"])
+    assert derived.loc[("A2", last), "still.max.own"] == 0
+
+
+def test_an_asset_without_a_group_is_named() -> None:
+    with pytest.raises(KeyError, match="A8"):
+        derived_panel(base(), GROUPS.drop("A8"))
+
+
+def test_empty_in_empty_out() -> None:
+    assert derived_panel(base().head(0), GROUPS).empty
+    assert derived_panel(base()[["completeness"]], GROUPS).columns.tolist() == ["completeness"]

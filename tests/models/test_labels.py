@@ -1,0 +1,46 @@
+"""Which days are healthy, by hand."""
+
+from zoneinfo import ZoneInfo
+
+import numpy as np
+import pandas as pd
+
+from models.labels import healthy_days, local_days
+from models.panel import panel_index
+
+
+def events(*rows: tuple[str, str]) -> pd.DataFrame:
+    times = [pd.Timestamp(time).value for _, time in rows]
+    return pd.DataFrame({"asset_id": [asset for asset, _ in rows], "time": np.array(times, dtype=np.int64)})
+
+
+DAYS = [np.datetime64("2026-01-01") + d for d in range(10)]
+
+
+def unhealthy(failures: pd.DataFrame, maintenance: pd.DataFrame, **more: object) -> list[tuple[str, int]]:
+    index = panel_index(["A"] * 10 + ["B"] * 10, DAYS * 2)
+    found = healthy_days(index, failures, maintenance, **more)  # type: ignore[arg-type]
+    return [(asset, day.day) for asset, day in found[~found].index]
+
+
+def test_days_before_a_failure_and_after_a_repair_are_not_healthy() -> None:
+    failures, maintenance = events(("A", "2026-01-05T06:00Z"), ("Z", "2026-01-05T06:00Z")), events(("B", "2026-01-02"))
+    assert unhealthy(failures, maintenance, before_days=2, after_days=1) == [
+        ("A", 3), ("A", 4), ("A", 5), ("A", 6), ("B", 2), ("B", 3)
+    ]  # fmt: skip
+
+
+def test_what_lies_outside_the_panel_reaches_into_it() -> None:
+    failures = events(("A", "2026-01-12T00:00Z"), ("B", "2025-12-31T12:00Z"))
+    assert unhealthy(failures, events(), before_days=3, after_days=2) == [("A", 9), ("A", 10), ("B", 1), ("B", 2)]
+
+
+def test_days_are_the_assets_own() -> None:
+    at = events(("A", "2026-01-04T20:00Z"), ("B", "2026-01-04T20:00Z"))
+    zones = {"A": ZoneInfo("Asia/Shanghai")}
+    assert local_days(at, zones).astype(str).tolist() == ["2026-01-05", "2026-01-04"]
+    assert unhealthy(at, events(), before_days=0, after_days=0, zones=zones) == [("A", 5), ("B", 4)]
+
+
+def test_without_events_all_is_healthy() -> None:
+    assert unhealthy(events(), events()) == []
