@@ -40,6 +40,21 @@ class Counters:
         """Return all of it for JSON."""
         return asdict(self)
 
+    def since(self, earlier: Counters) -> Counters:
+        """Return what was counted after ``earlier``."""
+        grown = {name: n - earlier.reasons.get(name, 0) for name, n in self.reasons.items()}
+        return Counters(
+            self.received - earlier.received,
+            self.stored - earlier.stored,
+            self.duplicates - earlier.duplicates,
+            self.quarantined - earlier.quarantined,
+            self.flagged_values - earlier.flagged_values,
+            self.messages - earlier.messages,
+            self.lost - earlier.lost,
+            self.quarantine_dropped - earlier.quarantine_dropped,
+            {name: n for name, n in grown.items() if n},
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class AssetStatus:

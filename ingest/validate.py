@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
@@ -13,6 +14,7 @@ from telemetry.records import FaultEvent, Measurement
 
 _CODE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,31}")
 _MINUTE = 60 * 1_000_000_000
+_LARGEST = sys.float_info.max  # so that infinity is out of every range
 _MAX_ADVISED = 1000
 """Known names among which the nearest is looked for, and unknown ones whose nearest is remembered: it takes time."""
 _ADVISED_A_MESSAGE = 3
@@ -44,7 +46,9 @@ class Validator:
     def __init__(self, register: Register, *, skew: int, age: int) -> None:
         self._register, self._skew, self._age = register, skew, age
         self._bounds: dict[str, Bounds] = {
-            name: {signal.name: (signal.low, signal.high) for signal in asset_type.signals}
+            name: {
+                signal.name: (max(signal.low, -_LARGEST), min(signal.high, _LARGEST)) for signal in asset_type.signals
+            }
             for name, asset_type in register.asset_types.items()
         }
         self._advice: dict[tuple[str, str], str] = {}
