@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from diagnostics.rules import RuleSet
-
 from config.installation import Installation, load
 from config.source import ConfigError
 from diagnostics import rule_tests
+from diagnostics.rules import RuleSet
 from fleetdx.failure import NO
 from fleetdx.terminal import print_json, say
 from fleetdx.wiring import load_rules

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+import getpass
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from diagnostics.rules import RuleSet
-from diagnostics.rules import load as load_rule_files
-
 from config.infer import infer
 from config.installation import Installation, load
+from diagnostics.rules import RuleSet
+from diagnostics.rules import load as load_rule_files
 from fleetdx.data_folder import DataFolder
 from fleetdx.failure import CannotGoOn
 from telemetry.store import TelemetryStore
 
 if TYPE_CHECKING:
-    pass
+    from alerts.connectors.connector import Connector
+
+NO_CONNECTOR = "none"
 
 
 def read_installation(folder: Path) -> Installation:
@@ -48,31 +50,39 @@ def load_rules(installation: Installation) -> RuleSet:
     )
 
 
-def open_telemetry(installation: Installation, data: DataFolder) -> TelemetryStore:
-    """Return the telemetry store that the settings choose, opened.
-
-    Raises:
-        CannotGoOn: its token is missing.
-        StoreError: it can't be reached or refuses.
-    """
+def telemetry_store(installation: Installation, data: DataFolder) -> TelemetryStore:
+    """Return the telemetry store that the settings choose, not opened. Raises ``CannotGoOn`` without its token."""
     settings = installation.settings.store
-    store: TelemetryStore
     # Each client library is imported only where it is chosen: they are slow to load.
     if settings.kind == "influxdb":
         from telemetry.influxdb import InfluxDBStore
 
         token = secret(settings.token_env, "the token of InfluxDB")
-        store = InfluxDBStore(settings.url, settings.org, settings.bucket, token, timeout_s=settings.timeout_s)
-    elif settings.kind == "memory":
+        return InfluxDBStore(settings.url, settings.org, settings.bucket, token, timeout_s=settings.timeout_s)
+    if settings.kind == "memory":
         from telemetry.memory import MemoryStore
 
-        store = MemoryStore()
-    else:
-        from telemetry.duckdb import DuckDBStore
+        return MemoryStore()
+    from telemetry.duckdb import DuckDBStore
 
-        store = DuckDBStore(data.telemetry)
-    store.open()
-    return store
+    return DuckDBStore(data.telemetry)
+
+
+def ticket_connector(installation: Installation) -> Connector | None:
+    """Return the ticket connector that the settings choose; ``None`` where they choose none.
+
+    Raises:
+        CannotGoOn: its secret is missing.
+        Permanent: there is no such connector, or a setting that it needs is missing.
+    """
+    from alerts.connectors.connector import connector_class
+
+    settings = installation.settings.tickets
+    if settings.connector == NO_CONNECTOR:
+        return None
+    variable = settings.password_env or settings.secret_env
+    value = secret(variable, f"the secret of connector {settings.connector}") if variable else ""
+    return connector_class(settings.connector).from_settings(settings, value)
 
 
 def secret(variable: str, what: str) -> str:
@@ -83,15 +93,41 @@ def secret(variable: str, what: str) -> str:
     return value
 
 
-def connect_relational(data: DataFolder, *, hosts: str | None = None) -> None:
+def connect_relational(data: DataFolder) -> None:
     """Point Django at the data folder and bring its tables up to date."""
-    os.environ["FLEETDX_DATA_DIR"] = str(data.root)
+    data.prepare()
+    os.environ["FLEETDX_DATA_DIR"] = str(data.root.resolve())
     os.environ["FLEETDX_SECRET_KEY"] = data.secret_key()
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "console.settings")
-    if hosts:
-        os.environ["FLEETDX_HOSTS"] = hosts
     import django
     from django.core.management import call_command
 
     django.setup()
     call_command("migrate", verbosity=0, interactive=False)
+
+
+def create_user(name: str, folder: Path) -> None:
+    """Make a person who may log in; the password is asked for, or read from ``FLEETDX_PASSWORD``."""
+    from fleetdx.terminal import say
+
+    password = os.environ.get("FLEETDX_PASSWORD") or getpass.getpass(f"Password for {name}: ")
+    connect_relational(DataFolder(folder))
+    from django.contrib.auth import get_user_model
+    from django.contrib.auth.password_validation import validate_password
+    from django.core.exceptions import ValidationError
+
+    try:
+        validate_password(password)
+    except ValidationError as error:
+        raise CannotGoOn(" ".join(error.messages)) from None
+    set_password(name, password)
+    say(f"{name} can log in. Users so far: {get_user_model().objects.count()}")
+
+
+def set_password(name: str, password: str) -> None:
+    """Make the user if there is none, and give it this password. Needs ``connect_relational``."""
+    from django.contrib.auth import get_user_model
+
+    user, _ = get_user_model().objects.get_or_create(username=name)
+    user.set_password(password)
+    user.save()

@@ -17,6 +17,7 @@ STATISTICS = ("mean", "std", "min", "max", "p05", "p95")
 UNKNOWN_PERIOD_GAP_S = 3600.0
 """Where a type gives no period, samples further apart than this are not taken as one stretch of operation."""
 
+_SORTED_AT_ONCE = 500_000
 _NS_PER_HOUR = 3_600_000_000_000
 _Rows = NDArray[np.intp]
 
@@ -157,11 +158,13 @@ def _statistics(values: Floats, row: _Rows, rows: int) -> dict[str, Floats]:
     result = {statistic: np.full(rows, np.nan) for statistic in STATISTICS}
     if not len(values):
         return result
-    order = np.lexsort((values, row))
-    values, row = values[order], row[order]
+    if (row[1:] < row[:-1]).any():
+        order = np.argsort(row, kind="stable")
+        values, row = values[order], row[order]
     starts = np.flatnonzero(np.append(True, row[1:] != row[:-1]))
     counts = np.diff(starts, append=len(row))
     at = row[starts]
+    values = _sorted_within(values, starts, counts)
     mean = np.add.reduceat(values, starts) / counts
     squares = np.add.reduceat((values - np.repeat(mean, counts)) ** 2, starts)
     result["mean"][at] = mean
@@ -172,6 +175,30 @@ def _statistics(values: Floats, row: _Rows, rows: int) -> dict[str, Floats]:
         low, high = values[starts + below], values[starts + np.minimum(below + 1, counts - 1)]
         result[statistic][at] = low + (position - below) * (high - low)
     return result
+
+
+def _sorted_within(values: Floats, starts: _Rows, counts: _Rows) -> Floats:
+    """Return the values with each run of ``counts`` from ``starts`` in rising order.
+
+    Runs of like length (within a factor of two) are laid side by side and sorted at once: much faster than by two keys.
+    """
+    ordered = np.empty_like(values)
+    by_length = np.argsort(counts, kind="stable")
+    lengths = counts[by_length]
+    first = 0
+    while first < len(counts):
+        widest = 2 * int(lengths[first])
+        end = min(first + max(1, _SORTED_AT_ONCE // widest), int(np.searchsorted(lengths, widest, side="right")))
+        runs = by_length[first:end]
+        places = np.arange(lengths[end - 1])
+        inside = places < counts[runs, None]
+        flat = (starts[runs, None] + places)[inside]
+        block = np.full(inside.shape, np.inf)
+        block[inside] = values[flat]
+        block.sort(axis=1)
+        ordered[flat] = block[inside]
+        first = end
+    return ordered
 
 
 def _fault_counts(

@@ -19,6 +19,7 @@ from models.scaling import SCALING_ARRAYS, Scaling
 
 TREES = 200
 ROWS_PER_TREE = 256
+_EXPLAINED_AT_ONCE = 100
 TRUSTED = ["sklearn.tree._tree.Tree"]
 """skops asks whether to trust it, since scikit-learn walks its node numbers unchecked: they are checked below."""
 
@@ -27,7 +28,7 @@ class IsolationForest:
     """The anomaly score of Liu, Ting & Zhou (ICDM 2008): 0 to 1, about 0.4 to 0.5 on a typical day.
 
     What is unknown is put at the training median, where it isolates nothing. A feature's part is how much the
-    score falls when the feature is put at its median, the others left as they are; where none falls, all known
+    score falls when the feature is put at its median, the others left as they are; where it falls for none, all
     features that are off their median share alike.
     """
 
@@ -55,20 +56,21 @@ class IsolationForest:
 
     def contributions(self, matrix: pd.DataFrame) -> pd.DataFrame:
         """Return each feature's share of the falls of the score; costs one scoring per feature."""
+        known = np.isfinite(self._fitted.apply(matrix))
         scaled = self._filled(matrix)
         parts = np.zeros(scaled.shape)
-        if len(scaled):
-            score = self._isolation(scaled)
-            for i in range(scaled.shape[1]):
-                moved = np.flatnonzero(scaled[:, i] != 0)
-                if len(moved):
-                    without = scaled[moved]
-                    without[:, i] = 0.0
-                    parts[moved, i] = np.maximum(score[moved] - self._isolation(without), 0.0)
-        known = np.isfinite(self._fitted.apply(matrix))
-        nothing = parts.sum(axis=1, keepdims=True) == 0
-        off = (scaled != 0) if scaled.any() else known
-        parts = np.where(nothing, np.where(off.any(axis=1, keepdims=True), off, known), parts)
+        off = scaled != 0
+        for first in range(0, len(scaled), _EXPLAINED_AT_ONCE):
+            rows, features = np.nonzero(off[first : first + _EXPLAINED_AT_ONCE])
+            if len(rows):
+                block = scaled[first : first + _EXPLAINED_AT_ONCE]
+                without = block[rows]
+                without[np.arange(len(rows)), features] = 0.0
+                fall = self._isolation(block)[rows] - self._isolation(without)
+                parts[first + rows, features] = np.maximum(fall, 0.0)
+        # Where no feature alone makes the score: those off their median alike, or all that are known.
+        alike = np.where(off.any(axis=1, keepdims=True), off, known)
+        parts = np.where(parts.any(axis=1, keepdims=True), parts, alike)
         return self._fitted.shares(parts, matrix)
 
     def save(self, folder: Path) -> None:

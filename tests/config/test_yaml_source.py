@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -11,8 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import Field
 
-from config.register import Site, Strict
-from config.source import MAX_BYTES, MAX_PROBLEMS, ConfigError, Problem, load_yaml, parse_yaml, validate
+from config.register import AssetType, Site, Strict
+from config.settings import Settings
+from config.source import MAX_BYTES, MAX_PROBLEMS, ConfigError, Problem, Source, load_yaml, parse_yaml, validate
 
 DOCUMENT = """\
 # a comment
@@ -80,6 +82,47 @@ def test_scalars_are_those_of_the_core_schema(written: str, meant: object) -> No
 @given(PLAIN)
 def test_what_is_dumped_is_read_back(value: object) -> None:
     assert parse_yaml(yaml.safe_dump(value, allow_unicode=True), "f.yaml").data == value
+
+
+@given(st.text(st.sampled_from("ab:-[]{}&*!|>'\"%@`?,#~<= \t\n\x00\u2028\ufeff0.e"), max_size=40))
+def test_any_text_is_read_or_refused(text: str) -> None:
+    with suppress(ConfigError):
+        parse_yaml(text, "f.yaml")
+
+
+KEYS = (
+    "id",
+    "title",
+    "en",
+    "signals",
+    "name",
+    "unit",
+    "low",
+    "high",
+    "faults",
+    "operating",
+    "signal",
+    "mqtt",
+    "models",
+)
+
+
+@given(
+    st.recursive(
+        st.none() | st.booleans() | st.integers() | st.floats() | st.sampled_from([*KEYS, "", "bar", "48h", "x" * 99]),
+        lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(KEYS), inner, max_size=5),
+        max_leaves=20,
+    )
+)
+def test_any_data_is_valid_or_refused_in_words(data: object) -> None:
+    for model in (Settings, AssetType, tuple[Site, ...]):
+        told: tuple[Problem, ...] | None = None
+        try:
+            validate(Source("f.yaml", data, {}), model)
+        except ConfigError as error:
+            told = error.problems
+        # an error of pydantic for which there are no words of ours would say "is not valid"
+        assert told is None or (told and not any("is not valid" in problem.message for problem in told))
 
 
 def fails(path: Path) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tracemalloc
 from datetime import date
 from zoneinfo import ZoneInfo
 
@@ -188,6 +189,28 @@ def test_a_type_without_signals_is_complete_and_knows_its_faults() -> None:
     panel = base_panel(bare, MADRID, nothing, no_faults(), asset_days)
     assert panel["faults.count"].tolist() == [0]
     assert panel["completeness"].tolist() == [1]
+
+
+def test_one_asset_that_reports_a_thousand_times_as_often_costs_no_more_than_its_samples() -> None:
+    often = kind(signals=(Signal(name="temp", unit="degC"),), operating=None, distance=None)
+    start, end = day_bounds(ZoneInfo("UTC"), date(2026, 1, 1))
+    assets = [f"A{i:04}" for i in range(2000)]
+    dense = np.linspace(start, end - 1, 40_000).astype(np.int64)
+    frame = pd.DataFrame({"asset_id": assets + ["B"] * len(dense), "time": np.append(np.full(2000, start), dense)})
+    frame["temp"] = np.random.default_rng(0).normal(size=len(frame))
+    tracemalloc.start()
+    panel = base_panel(
+        often,
+        ZoneInfo("UTC"),
+        frame,
+        no_faults(),
+        panel_index([*assets, "B"], [np.datetime64(date(2026, 1, 1))] * 2001),
+    )
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 50_000_000
+    assert panel.loc["B", "temp.p95"].item() == np.quantile(frame["temp"].tail(len(dense)), 0.95)
+    np.testing.assert_array_equal(panel["temp.max"].head(2000), frame["temp"].head(2000))
 
 
 def test_empty_in_empty_out() -> None:

@@ -1,0 +1,156 @@
+"""How long the models take for a fleet of a given size, on simulated features.
+
+    python benchmarks/models_scale.py --assets 4000 --days 600 --signals 10
+
+Measures the look-back columns over all days, fitting the ensemble on ``--training-days`` of them, the look-back
+columns and the levels of one day as in service, and the base features of one day from its samples. Ten signals make
+60 features (six statistics each), which looking back makes 120 for the detectors. The last line of the output is one
+JSON object; times in seconds, memory in MB.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import resource
+import time
+from collections.abc import Callable
+from typing import TypeVar
+from zoneinfo import ZoneInfo
+
+import numpy as np
+import pandas as pd
+
+from config.register import AssetType, FaultCode, Signal, Text
+from models.derive import LOOK_BACK_DAYS, derived_panel
+from models.ensemble import Ensemble
+from models.features import STATISTICS, base_panel
+from models.panel import INDEX_NAMES
+from models.persistence import Persistence
+
+FIRST = np.datetime64("2026-01-01", "s")
+DETECTORS = ("robust_z", "pca", "isolation_forest")
+_T = TypeVar("_T")
+
+
+def panel_of(assets: int, days: int, signals: int, codes: int) -> pd.DataFrame:
+    """Simulated base features: normal data, Poisson faults, two in a hundred days silent."""
+    rng = np.random.default_rng(0)
+    index = pd.MultiIndex.from_arrays(
+        [
+            np.repeat(pd.array([f"A{a:05}" for a in range(assets)], dtype="str"), days),
+            np.tile(FIRST + np.arange(days) * np.timedelta64(1, "D"), assets),
+        ],
+        names=INDEX_NAMES,
+    )
+    silent = rng.random(len(index)) < 0.02
+    columns: dict[str, np.ndarray] = {}
+    for signal in range(signals):
+        for statistic in STATISTICS:
+            columns[f"signal_{signal}.{statistic}"] = np.where(silent, np.nan, rng.normal(50, 5, len(index)))
+    total = np.zeros(len(index))
+    for code in range(codes):
+        sets = rng.poisson(0.03, len(index))
+        columns[f"faults.F{code}.count"] = np.where(silent, np.nan, sets)
+        total += sets
+    columns["faults.count"] = np.where(silent, np.nan, total)
+    columns["exposure.hours"] = np.where(silent, np.nan, rng.uniform(4, 18, len(index)))
+    columns["completeness"] = np.where(silent, 0.0, 1.0)
+    return pd.DataFrame(columns, index=index)
+
+
+def samples_of(assets: int, signals: int, period_s: int) -> tuple[AssetType, pd.DataFrame, pd.MultiIndex]:
+    """One day of samples of all assets, all signals in each."""
+    rng = np.random.default_rng(1)
+    count = 86400 // period_s
+    title = Text(en="x", zh="x")
+    asset_type = AssetType(
+        id="vehicle",
+        title=title,
+        signals=tuple(Signal(name=f"signal_{s}", unit="1", period=period_s) for s in range(signals)),
+        faults=tuple(FaultCode(code=f"F{c}", title=title) for c in range(5)),
+    )
+    names = pd.array([f"A{a:05}" for a in range(assets)], dtype="str")
+    start = FIRST.astype("datetime64[ns]").astype(np.int64)
+    frame = pd.DataFrame(
+        {"asset_id": np.repeat(names, count), "time": np.tile(start + np.arange(count) * period_s * 10**9, assets)}
+    )
+    for signal in range(signals):
+        frame[f"signal_{signal}"] = rng.normal(50, 5, len(frame))
+    return asset_type, frame, pd.MultiIndex.from_arrays([names, np.full(assets, FIRST)], names=INDEX_NAMES)
+
+
+def timed(name: str, times: dict[str, float], work: Callable[[], _T]) -> _T:
+    """Do ``work``, note its seconds under ``name`` and print them."""
+    start = time.perf_counter()
+    result = work()
+    times[name] = round(time.perf_counter() - start, 2)
+    print(f"{name:22} {times[name]:8.2f} s", flush=True)
+    return result
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--assets", type=int, default=400)
+    parser.add_argument("--days", type=int, default=200)
+    parser.add_argument("--signals", type=int, default=10)
+    parser.add_argument("--codes", type=int, default=10)
+    parser.add_argument("--training-days", type=int, default=90, help="days to fit on, after the first look-back")
+    parser.add_argument("--day-assets", type=int, default=10_000, help="assets of the one day")
+    parser.add_argument("--period", type=int, default=300, help="seconds between the samples of the one day")
+    options = parser.parse_args()
+    times: dict[str, float] = {}
+
+    base = panel_of(options.assets, options.days, options.signals, options.codes)
+    assets = base.index.get_level_values(0).unique()
+    groups = pd.Series([f"site-{i // 50}" for i in range(len(assets))], index=assets)
+    derived = timed("derive_all_days", times, lambda: derived_panel(base, groups))
+    day = derived.index.get_level_values(1)
+    last = FIRST + np.timedelta64(LOOK_BACK_DAYS + options.training_days, "D")
+    training = derived[(day >= FIRST + np.timedelta64(LOOK_BACK_DAYS, "D")) & (day < last)]
+    del derived, base
+    ensemble = timed(
+        "fit",
+        times,
+        lambda: Ensemble.fit(
+            training,
+            pd.Series(True, index=training.index),
+            detectors=DETECTORS,
+            false_tickets_per_100_asset_days=0.5,
+            persistence=Persistence(2, 3),
+        ),
+    )
+    training_rows = len(training)
+    del training
+
+    recent = panel_of(options.day_assets, LOOK_BACK_DAYS + 1, options.signals, options.codes)
+    assets = recent.index.get_level_values(0).unique()
+    groups = pd.Series([f"site-{i // 50}" for i in range(len(assets))], index=assets)
+    today = FIRST + np.timedelta64(LOOK_BACK_DAYS, "D")
+    rows = timed("derive_one_day", times, lambda: derived_panel(recent, groups, since=today))
+    del recent
+    levels = timed("score_one_day", times, lambda: ensemble.score(rows))
+    strangest = levels["score.ensemble"].nlargest(100).index
+    timed("explain_100_days", times, lambda: ensemble.explain(rows.loc[strangest]))
+
+    asset_type, frame, asset_days = samples_of(options.day_assets, options.signals, options.period)
+    no_faults = pd.DataFrame(
+        {"asset_id": pd.Series(dtype="str"), "code": pd.Series(dtype="str"), "time": np.array([], "i8")}
+    )
+    timed("base_features_one_day", times, lambda: base_panel(asset_type, ZoneInfo("UTC"), frame, no_faults, asset_days))
+    report = {
+        "assets": options.assets,
+        "days": options.days,
+        "features": options.signals * len(STATISTICS),
+        "asset_days_derived": options.assets * options.days,
+        "asset_days_fitted": training_rows,
+        "day_assets": options.day_assets,
+        "day_samples": len(frame) * options.signals,
+        "seconds": times,
+        "peak_memory_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
+    }
+    print(json.dumps(report))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,19 @@
+"""The addresses of the console."""
+
+from __future__ import annotations
+
+from django.contrib.auth.views import LoginView, LogoutView
+from django.urls import path
+
+from console.views import alert, alerts, chart, health
+
+urlpatterns = [
+    path("", alerts.page, name="alerts"),
+    path("alerts/<int:alert_id>/", alert.page, name="alert"),
+    path("alerts/<int:alert_id>/acknowledge", alert.acknowledge, name="acknowledge"),
+    path("alerts/<int:alert_id>/confirm", alert.confirm, name="confirm"),
+    path("alerts/<int:alert_id>/chart.svg", chart.image, name="chart"),
+    path("login/", LoginView.as_view(), name="login"),
+    path("logout/", LogoutView.as_view(), name="logout"),
+    path("health", health.page, name="health"),
+]

@@ -1,0 +1,122 @@
+"""An installation at work on a data folder: the parts, put together once, for ``run``, ``score``, ``demo`` and back-test."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from datetime import UTC, datetime, timedelta
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
+
+from config.installation import Installation
+from config.operating_day import NS
+from diagnostics.daily import DailyCycle
+from diagnostics.sweep import Sweep, SweepReport
+from diagnostics.training import Trainer
+from fleetdx.data_folder import DataFolder
+from fleetdx.terminal import Report
+from fleetdx.wiring import connect_relational, load_rules, telemetry_store, ticket_connector
+from ingest.accounting import Accounting
+from ingest.mqtt import Subscriber
+from ingest.pipeline import Pipeline
+from models.registry import Registry
+
+if TYPE_CHECKING:
+    from alerts.outbox import DeliveryReport
+
+
+def _silent(_done: int, _total: int | None) -> None:
+    """Tell nobody."""
+
+
+class Program:
+    """Open it with ``with``. ``clock`` returns ns since the epoch; a replay or a demo gives its own.
+
+    Raises (on entering):
+        ConfigError: the rules are broken.
+        StoreError: the telemetry store can't be opened.
+    """
+
+    def __init__(self, installation: Installation, data: DataFolder, clock: Callable[[], int] = time.time_ns) -> None:
+        self.installation, self.data, self.clock = installation, data, clock
+        self.store = telemetry_store(installation, data)
+        self.accounting = Accounting(data.ingest)
+        self._scoring = threading.Lock()
+        self._opened = ExitStack()
+
+    def __enter__(self) -> Self:
+        with ExitStack() as opened:
+            opened.enter_context(self.data.owned())
+            connect_relational(self.data)
+            from alerts.ledger import DjangoLedger
+
+            self.ledger = DjangoLedger()
+            self.store.open()
+            opened.callback(self.store.close)
+            self.accounting.open()
+            opened.callback(self.accounting.close)
+            self.adopt(self.installation)
+            self._opened = opened.pop_all()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._opened.close()
+
+    def adopt(self, installation: Installation) -> None:
+        """Score by another configuration from now on. Raises ``ConfigError`` and changes nothing if its rules are broken."""
+        rules = load_rules(installation)
+        register, settings = installation.register, installation.settings
+        with self._scoring:
+            self.installation = installation
+            self.trainer = Trainer(register, settings, self.ledger, Registry(self.data.registry))
+            cycle = DailyCycle(register, installation.knowledge, rules, settings, self.store, self.ledger)
+            self.sweep = Sweep(register, settings.daily, self.accounting.arrivals, self.ledger, cycle, self.trainer)
+
+    def pipeline(self, *, max_age_days: float | None = None) -> Pipeline:
+        """Return a pipeline into the store; each is used by one thread."""
+        return Pipeline(
+            self.store,
+            self.accounting,
+            self.installation.register,
+            prefix=self.installation.settings.mqtt.prefix,
+            settings=self.installation.settings.ingest,
+            clock=self.clock,
+            max_age_days=max_age_days,
+        )
+
+    def subscriber(self, pipeline: Pipeline) -> Subscriber:
+        """Return a subscriber that feeds a pipeline."""
+        return Subscriber(self.installation.settings.mqtt, self.installation.settings.ingest, pipeline)
+
+    def now(self) -> datetime:
+        """Return the clock's instant."""
+        return datetime.fromtimestamp(self.clock() / NS, UTC)
+
+    def score(self, *, stop: threading.Event | None = None, progress: Report = _silent) -> SweepReport:
+        """Score every asset-day that is due now; one sweep at a time."""
+        with self._scoring:
+            return self.sweep.run(self.now(), stop=stop, progress=progress)
+
+    def deliver(self, *, progress: Report = _silent) -> DeliveryReport:
+        """Deliver the tickets that are due; none where no ticket system is configured."""
+        from alerts.outbox import DeliveryReport, deliver
+        from alerts.tickets import compose
+
+        connector = ticket_connector(self.installation)
+        if connector is None:
+            return DeliveryReport()
+        settings = self.installation.settings.tickets
+        try:
+            return deliver(
+                connector,
+                lambda alert: compose(alert, self.installation),
+                datetime.now(UTC),  # deliveries wait in real time, also where the fleet's time is simulated
+                retry_after=timedelta(seconds=settings.retry_seconds),
+                progress=progress,
+            )
+        finally:
+            connector.close()

@@ -1,0 +1,162 @@
+"""``fleetdx run``, ``ingest`` and ``score``: the service, whole or in parts."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import threading
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+
+from apscheduler.executors.pool import ThreadPoolExecutor
+from apscheduler.schedulers.background import BackgroundScheduler
+
+from config.source import ConfigError
+from config.watch import Watched
+from fleetdx.data_folder import DataFolder
+from fleetdx.failure import CannotGoOn
+from fleetdx.program import Program
+from fleetdx.terminal import print_json, progress, say
+from fleetdx.wiring import read_installation
+
+log = logging.getLogger(__name__)
+_WATCH_SECONDS = 5
+_DELIVER_SECONDS = 15
+
+
+def run(config: Path, data: Path) -> None:
+    """Ingest, score, deliver and serve until told to stop."""
+    stop = _stopping()
+    with Program(read_installation(config), DataFolder(data)) as program:
+        settings = program.installation.settings
+        pipeline = program.pipeline()
+        failed: list[BaseException] = []
+        ingesting = threading.Thread(target=_ingest, args=(program.subscriber(pipeline), stop, failed), name="ingest")
+        scheduler = _scheduler(program, stop)
+        watched = Watched(config)
+
+        def look_for_changes() -> None:
+            changed = watched.poll(datetime.now(UTC))
+            if changed is None:
+                return
+            try:
+                program.adopt(changed)
+            except ConfigError as error:
+                log.error("The changed configuration is not usable; the old one stays in force:\n%s", error)
+            else:
+                pipeline.adopt(changed.register)
+                say("The changed configuration is in force.")
+
+        scheduler.add_job(look_for_changes, "interval", seconds=_WATCH_SECONDS)
+        console = console_server(settings.console.host, settings.console.port, program)
+        ingesting.start()
+        scheduler.start()
+        threading.Thread(target=console.run, name="console", daemon=True).start()
+        say(f"Console: http://{settings.console.host}:{console.effective_port}/   Ctrl-C ends.")
+        stop.wait()
+        scheduler.shutdown(wait=True)
+        ingesting.join(timeout=30)
+        console.close()
+        if failed:
+            raise failed[0]
+
+
+def _ingest(subscriber: object, stop: threading.Event, failed: list[BaseException]) -> None:
+    from ingest.mqtt import Subscriber
+
+    assert isinstance(subscriber, Subscriber)
+    try:
+        subscriber.run(stop)
+    except BaseException as error:  # the thread's top: without ingest the program has no purpose
+        failed.append(error)
+        stop.set()
+
+
+def _scheduler(program: Program, stop: threading.Event) -> BackgroundScheduler:
+    """Return a scheduler, not started, of the sweep and the deliveries.
+
+    In UTC, and what is missed is run late once: what a job does depends on what is due, never on when it is started.
+    """
+    defaults = {"coalesce": True, "max_instances": 1, "misfire_grace_time": None}
+    scheduler = BackgroundScheduler(timezone=UTC, job_defaults=defaults, executors={"default": ThreadPoolExecutor(4)})
+    minutes = program.installation.settings.daily.sweep_minutes
+    soon = datetime.now(UTC)
+    scheduler.add_job(lambda: program.score(stop=stop), "interval", minutes=minutes, next_run_time=soon)
+    scheduler.add_job(program.deliver, "interval", seconds=_DELIVER_SECONDS)
+    return scheduler
+
+
+def console_server(host: str, port: int, program: Program) -> object:
+    """Return a waitress server of the console, bound and not yet serving. Raises ``CannotGoOn`` if it can't bind."""
+    from console.context import provide
+    from waitress.server import create_server
+
+    from console.wsgi import application
+
+    provide(program.installation, program.store)
+    try:
+        return create_server(application, host=host, port=port, threads=4, ident=None)
+    except OSError as error:
+        raise CannotGoOn(f"cannot serve the console on {host}:{port}: {error.strerror}. Choose another port.") from None
+
+
+def ingest(config: Path, data: Path, *, idle_exit: float | None, as_json: bool) -> None:
+    """Take messages until told to stop, or until none came for a while."""
+    stop = _stopping()
+    with Program(read_installation(config), DataFolder(data)) as program, progress("messages") as report:
+        subscriber = program.subscriber(program.pipeline(max_age_days=None))
+        taken, last = 0, time.monotonic()
+
+        def took(messages: int) -> None:
+            nonlocal taken, last
+            taken, last = taken + messages, time.monotonic()
+            report(taken, None)
+
+        def watch() -> None:
+            while idle_exit is not None and not stop.wait(0.2):
+                if time.monotonic() - last > idle_exit:
+                    stop.set()
+
+        threading.Thread(target=watch, daemon=True).start()
+        subscriber.run(stop, took)
+        if as_json:
+            print_json(program.accounting.counters().as_dict())
+        else:
+            say(str(program.accounting.counters()))
+
+
+def score(config: Path, data: Path, *, until: datetime | None, as_json: bool) -> None:
+    """Score what is due and deliver tickets, once."""
+    clock = time.time_ns
+    if until is not None:
+        at = int(until.replace(tzinfo=until.tzinfo or UTC).timestamp() * 1e9)
+
+        def clock() -> int:
+            return at
+
+    with Program(read_installation(config), DataFolder(data), clock) as program:
+        with progress("scoring asset-days") as report:
+            swept = program.score(progress=report)
+        with progress("delivering tickets") as report:
+            delivered = program.deliver(progress=report)
+        result = {
+            "asset_days": swept.asset_days,
+            "revisions": swept.revisions,
+            "tickets_created": delivered.created,
+            "tickets_found": delivered.found,
+            "tickets_postponed": delivered.postponed,
+            "tickets_dead": delivered.dead,
+        }
+        if as_json:
+            print_json(result)
+        else:
+            say(", ".join(f"{name.replace('_', ' ')}: {n}" for name, n in result.items()))
+
+
+def _stopping() -> threading.Event:
+    """Return an event that SIGTERM and Ctrl-C set."""
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    return stop
