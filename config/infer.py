@@ -24,7 +24,7 @@ from config.infer_signals import read_signals
 from config.installation import Installation
 from config.knowledge import ANOMALY, FailureMode, Knowledge
 from config.register import SEVERITIES, AssetType, Code, FaultCode, Register, Severity, Signal, Text
-from config.settings import Settings
+from config.settings import Models, Settings
 from config.source import ConfigError, Problem
 
 MAX_CODES = 8192
@@ -77,7 +77,9 @@ def infer(history_folder: Path) -> Installation:
     knowledge = Knowledge(failure_modes={ANOMALY.code: ANOMALY} | modes)
     inferred = [item.model_dump(mode="json") for item in (*sites, *types, *assets, *modes.values())]
     digest = hashlib.sha256(json.dumps(inferred, sort_keys=True).encode()).hexdigest()
-    return Installation(history_folder, Settings(), register, knowledge, (), digest)
+    # Where no rule stands and nobody reviews, what the model says is all there is.
+    settings = Settings(models=Models(ticket="auto"))
+    return Installation(history_folder, settings, register, knowledge, (), digest)
 
 
 def _faults(path: Path, fleet: Fleet) -> dict[str, tuple[FaultCode, ...]]:

@@ -6,6 +6,8 @@ Text stays text in the SVG (searchable, set in the reader's own fonts, Chinese i
 from __future__ import annotations
 
 import io
+import threading
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
@@ -41,6 +43,9 @@ _STYLE = {
     "xtick.color": _INK,
     "ytick.color": _INK,
 }
+
+
+_drawing = threading.Lock()
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +104,10 @@ def evidence_chart(
     """Return an SVG document of the operating days ``first`` to ``last``, both inclusive, in ``zone``'s time."""
     start, end = day_bounds(zone, first)[0], day_bounds(zone, last)[1]
     heights = [1.0] * len(signals) + [0.7] + [max(0.35, 0.19 * len(faults) + 0.12)]
-    with mpl.rc_context(_STYLE):
+    # The style is process-wide in matplotlib, and pages are drawn in several threads.
+    with _drawing, mpl.rc_context(_STYLE), warnings.catch_warnings():
+        # Text stays text: it is the reader's browser that has the glyphs, matplotlib only measures.
+        warnings.filterwarnings("ignore", message="Glyph .* missing from font", category=UserWarning)
         figure = Figure(figsize=(10.5, 0.55 + 1.12 * sum(heights)), layout="constrained")
         canvas = FigureCanvasSVG(figure)
         axes = figure.subplots(len(heights), 1, sharex=True, squeeze=False, height_ratios=heights)[:, 0]

@@ -79,9 +79,13 @@ def due_groups(
 
 def last_closed_day(site: Site, settings: Daily, now: datetime) -> date:
     """Return the last operating day of a site that is over, allowance for late data included."""
+    return (now - allowance(site, settings)).astimezone(site.zone).date() - _DAY
+
+
+def allowance(site: Site, settings: Daily) -> timedelta:
+    """Return how long after local midnight a site's day is left open for late data."""
     poor = site.connectivity == "poor"
-    allowance = timedelta(minutes=settings.poor_link_lateness_minutes if poor else settings.lateness_minutes)
-    return (now - allowance).astimezone(site.zone).date() - _DAY
+    return timedelta(minutes=settings.poor_link_lateness_minutes if poor else settings.lateness_minutes)
 
 
 def _days(first: date, last: date) -> Iterator[date]:
@@ -109,12 +113,17 @@ class Sweep:
         self,
         now: datetime,
         *,
+        until: date | None = None,
         stop: threading.Event | None = None,
         progress: Callable[[int, int | None], None] = lambda _done, _total: None,
     ) -> SweepReport:
-        """Do all that is due at ``now``, group by group, each in one transaction of the ledger."""
+        """Do all that is due at ``now``, group by group, each in one transaction of the ledger.
+
+        With ``until``, days after it are left for later; with ``stop``, it ends between two groups.
+        """
         report = SweepReport()
         groups = due_groups(self._arrivals(), self._ledger, self._register, self._settings, now)
+        groups = [group for group in groups if until is None or group.day <= until]
         total = sum(len(group.revisions) for group in groups)
         for group in groups:
             if stop is not None and stop.is_set():

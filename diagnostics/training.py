@@ -42,7 +42,7 @@ class Trainer:
             if version is not None:
                 known = ActiveModel(self._registry.load(asset_type.id, version.name), version.name)
             elif len(self._days_known.get(asset_type.id, ())) >= self._settings.models.min_training_days:
-                known = self.fit(asset_type, day - timedelta(days=1), now)
+                return self.fit(asset_type, day - timedelta(days=1), now)
             elif asset_type.id not in self._days_known:
                 self._recall(asset_type, day)
                 return self.model(asset_type, day, now)
@@ -95,7 +95,8 @@ class Trainer:
             now=now,
         )
         self._registry.activate(asset_type.id, version)
-        return ActiveModel(ensemble, version)
+        self._active[asset_type.id] = ActiveModel(ensemble, version)
+        return self._active[asset_type.id]
 
     def _assets(self, asset_type: AssetType) -> list[str]:
         return sorted(a.id for a in self._register.assets.values() if a.asset_type == asset_type.id)

@@ -1,4 +1,4 @@
-"""An installation at work on a data folder: the parts, put together once, for ``run``, ``score``, ``demo`` and back-test."""
+"""An installation at work on a data folder: the parts, put together once, for every command that does real work."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
@@ -24,6 +24,7 @@ from ingest.pipeline import Pipeline
 from models.registry import Registry
 
 if TYPE_CHECKING:
+    from alerts.ledger import DjangoLedger
     from alerts.outbox import DeliveryReport
 
 
@@ -34,13 +35,21 @@ def _silent(_done: int, _total: int | None) -> None:
 class Program:
     """Open it with ``with``. ``clock`` returns ns since the epoch; a replay or a demo gives its own.
 
+    ``ledger`` makes the ledger, once the tables can be reached; a back-test gives one of its own.
+
     Raises (on entering):
         ConfigError: the rules are broken.
         StoreError: the telemetry store can't be opened.
     """
 
-    def __init__(self, installation: Installation, data: DataFolder, clock: Callable[[], int] = time.time_ns) -> None:
-        self.installation, self.data, self.clock = installation, data, clock
+    def __init__(
+        self,
+        installation: Installation,
+        data: DataFolder,
+        clock: Callable[[], int] = time.time_ns,
+        ledger: Callable[[], DjangoLedger] | None = None,
+    ) -> None:
+        self.installation, self.data, self.clock, self._make_ledger = installation, data, clock, ledger
         self.store = telemetry_store(installation, data)
         self.accounting = Accounting(data.ingest)
         self._scoring = threading.Lock()
@@ -52,7 +61,7 @@ class Program:
             connect_relational(self.data)
             from alerts.ledger import DjangoLedger
 
-            self.ledger = DjangoLedger()
+            self.ledger = (self._make_ledger or DjangoLedger)()
             self.store.open()
             opened.callback(self.store.close)
             self.accounting.open()
@@ -67,7 +76,10 @@ class Program:
         self._opened.close()
 
     def adopt(self, installation: Installation) -> None:
-        """Score by another configuration from now on. Raises ``ConfigError`` and changes nothing if its rules are broken."""
+        """Score by another configuration from now on.
+
+        Raises ``ConfigError``, and changes nothing, where its rules are broken.
+        """
         rules = load_rules(installation)
         register, settings = installation.register, installation.settings
         with self._scoring:
@@ -96,10 +108,23 @@ class Program:
         """Return the clock's instant."""
         return datetime.fromtimestamp(self.clock() / NS, UTC)
 
-    def score(self, *, stop: threading.Event | None = None, progress: Report = _silent) -> SweepReport:
-        """Score every asset-day that is due now; one sweep at a time."""
+    def score(
+        self,
+        now: datetime | None = None,
+        *,
+        until: date | None = None,
+        stop: threading.Event | None = None,
+        progress: Report = _silent,
+    ) -> SweepReport:
+        """Score every asset-day that is due at ``now`` (the clock's, if not given); see ``Sweep.run``."""
         with self._scoring:
-            return self.sweep.run(self.now(), stop=stop, progress=progress)
+            return self.sweep.run(now or self.now(), until=until, stop=stop, progress=progress)
+
+    def fit(self, last: date) -> None:
+        """Fit every asset type's model on the recorded days up to ``last``, and score by it from now on."""
+        with self._scoring:
+            for asset_type in self.installation.register.asset_types.values():
+                self.trainer.fit(asset_type, last, self.now())
 
     def deliver(self, *, progress: Report = _silent) -> DeliveryReport:
         """Deliver the tickets that are due; none where no ticket system is configured."""

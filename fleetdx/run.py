@@ -8,6 +8,7 @@ import threading
 import time
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from apscheduler.executors.pool import ThreadPoolExecutor
 from apscheduler.schedulers.background import BackgroundScheduler
@@ -16,9 +17,13 @@ from config.source import ConfigError
 from config.watch import Watched
 from fleetdx.data_folder import DataFolder
 from fleetdx.failure import CannotGoOn
+from fleetdx.ingest_thread import IngestThread
 from fleetdx.program import Program
 from fleetdx.terminal import print_json, progress, say
 from fleetdx.wiring import read_installation
+
+if TYPE_CHECKING:
+    from waitress.server import BaseWSGIServer
 
 log = logging.getLogger(__name__)
 _WATCH_SECONDS = 5
@@ -29,10 +34,11 @@ def run(config: Path, data: Path) -> None:
     """Ingest, score, deliver and serve until told to stop."""
     stop = _stopping()
     with Program(read_installation(config), DataFolder(data)) as program:
+        from console.context import provide  # Django is set up by now
+
         settings = program.installation.settings
         pipeline = program.pipeline()
-        failed: list[BaseException] = []
-        ingesting = threading.Thread(target=_ingest, args=(program.subscriber(pipeline), stop, failed), name="ingest")
+        ingesting = IngestThread(program.subscriber(pipeline), stop.set)
         scheduler = _scheduler(program, stop)
         watched = Watched(config)
 
@@ -46,7 +52,8 @@ def run(config: Path, data: Path) -> None:
                 log.error("The changed configuration is not usable; the old one stays in force:\n%s", error)
             else:
                 pipeline.adopt(changed.register)
-                say("The changed configuration is in force.")
+                provide(program.installation, program.store)
+                say("The changed configuration is in force; store, mqtt and console take up theirs at the next start.")
 
         scheduler.add_job(look_for_changes, "interval", seconds=_WATCH_SECONDS)
         console = console_server(settings.console.host, settings.console.port, program)
@@ -56,21 +63,8 @@ def run(config: Path, data: Path) -> None:
         say(f"Console: http://{settings.console.host}:{console.effective_port}/   Ctrl-C ends.")
         stop.wait()
         scheduler.shutdown(wait=True)
-        ingesting.join(timeout=30)
         console.close()
-        if failed:
-            raise failed[0]
-
-
-def _ingest(subscriber: object, stop: threading.Event, failed: list[BaseException]) -> None:
-    from ingest.mqtt import Subscriber
-
-    assert isinstance(subscriber, Subscriber)
-    try:
-        subscriber.run(stop)
-    except BaseException as error:  # the thread's top: without ingest the program has no purpose
-        failed.append(error)
-        stop.set()
+        ingesting.finish()
 
 
 def _scheduler(program: Program, stop: threading.Event) -> BackgroundScheduler:
@@ -87,11 +81,11 @@ def _scheduler(program: Program, stop: threading.Event) -> BackgroundScheduler:
     return scheduler
 
 
-def console_server(host: str, port: int, program: Program) -> object:
+def console_server(host: str, port: int, program: Program) -> BaseWSGIServer:
     """Return a waitress server of the console, bound and not yet serving. Raises ``CannotGoOn`` if it can't bind."""
-    from console.context import provide
     from waitress.server import create_server
 
+    from console.context import provide
     from console.wsgi import application
 
     provide(program.installation, program.store)

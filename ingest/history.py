@@ -82,9 +82,15 @@ class History:
         Raises:
             ConfigError: it holds neither telemetry nor faults, or a table lacks a column.
         """
-        tables = {name: path for name in _COLUMNS if (path := table_path(folder, name)) is not None}
-        if not tables.keys() & {"telemetry", "faults"}:
+        history = cls.tables_in(folder)
+        if not history._tables.keys() & {"telemetry", "faults"}:
             raise ConfigError([Problem(str(folder), 0, "holds neither telemetry nor faults, as .csv or .parquet")])
+        return history
+
+    @classmethod
+    def tables_in(cls, folder: Path) -> History:
+        """Return what tables there are, be they none. Raises ``ConfigError`` where one lacks a column."""
+        tables = {name: path for name in _COLUMNS if (path := table_path(folder, name)) is not None}
         for name, path in tables.items():
             require(path, *_COLUMNS[name])
         return cls(folder, tables)

@@ -130,20 +130,28 @@ def average_precision(
     The day of a failure itself does not count as before it. Asset-days without a score are left out. NaN where
     no day, or every day, is before a failure.
     """
-    if not isinstance(scores.index, pd.MultiIndex):
-        raise ValueError("not a column of a panel: its index must be (asset_id, day)")
-    grid = Grid.of(scores.index)
+    truth = fails_within(scores.index, failures, horizon_days, zones)
+    known = scores.notna().to_numpy()
+    if len(np.unique(truth[known])) < 2:
+        return float("nan")
+    return float(average_precision_score(truth[known], scores.to_numpy(dtype=np.float64)[known]))
+
+
+def fails_within(
+    asset_days: pd.Index, failures: pd.DataFrame, horizon_days: int, zones: Mapping[str, ZoneInfo] | None = None
+) -> NDArray[np.bool_]:
+    """Return for each asset-day of a panel's index whether its asset fails within the next ``horizon_days`` days."""
+    if not isinstance(asset_days, pd.MultiIndex):
+        raise ValueError("not the index of a panel: it must be (asset_id, day)")
+    grid = Grid.of(asset_days)
     before = np.zeros(grid.shape)
     if not failures.empty:
         asset, place = grid.places(failures["asset_id"], local_days(failures, zones))
         for days in range(1, horizon_days + 1):
             inside = (asset >= 0) & (place - days >= 0) & (place - days < grid.days)
             before[asset[inside], place[inside] - days] = 1.0
-    truth = grid.gather(before) == 1
-    known = scores.notna().to_numpy()
-    if len(np.unique(truth[known])) < 2:
-        return float("nan")
-    return float(average_precision_score(truth[known], scores.to_numpy(dtype=np.float64)[known]))
+    within: NDArray[np.bool_] = grid.gather(before) == 1
+    return within
 
 
 def _matched(

@@ -1,4 +1,4 @@
-"""mosquitto on loopback, with a persistence that survives being killed."""
+"""mosquitto on loopback."""
 
 from __future__ import annotations
 
@@ -9,14 +9,19 @@ from pathlib import Path
 from fleetdx.servers.process import ServerProcess
 
 _PATHS = os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin", "/usr/local/sbin"])
+_DURABLE = """\
+# A PUBACK is durable only once the store is written: here after each change, all of it, which costs most of the rate.
+autosave_on_changes true
+autosave_interval 1"""
+_FAST = """\
+# Seconds between two writings of the store: what comes in between is lost if the broker is killed.
+autosave_interval 5"""
 _CONFIGURATION = """\
 listener {port} 127.0.0.1
 allow_anonymous true
 persistence true
 persistence_location {folder}/
-# A PUBACK is durable only once the store is written: after each change, at most a second later.
-autosave_on_changes true
-autosave_interval 1
+{autosave}
 # The default drops what overflows, silently.
 max_queued_messages 0
 max_queued_bytes 0
@@ -33,16 +38,19 @@ def executable() -> str | None:
 
 
 class MosquittoServer(ServerProcess):
-    """A broker whose state lies in ``folder``. Raises ``FileNotFoundError`` where mosquitto is not installed."""
+    """A broker whose state lies in ``folder``; ``durable``: what it acknowledged survives even kill -9.
 
-    def __init__(self, folder: Path, port: int) -> None:
+    Raises ``FileNotFoundError`` where mosquitto is not installed.
+    """
+
+    def __init__(self, folder: Path, port: int, *, durable: bool = False) -> None:
         program = executable()
         if program is None:
             raise FileNotFoundError("mosquitto is not installed")
         folder = folder.resolve()
         folder.mkdir(parents=True, exist_ok=True)
         configuration = folder / "mosquitto.conf"
-        text = _CONFIGURATION.format(port=port, folder=folder)
+        text = _CONFIGURATION.format(port=port, folder=folder, autosave=_DURABLE if durable else _FAST)
         if os.geteuid() == 0:
             text += "user root\n"  # else it would drop to an account that may not write here
         configuration.write_text(text)

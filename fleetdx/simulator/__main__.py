@@ -1,63 +1,27 @@
 """``python -m fleetdx.simulator``: publishes a simulated fleet, as a process of its own.
 
 Says what it does as JSON lines on standard output: ``{"sent": n, "of": m}`` while the history goes out,
-``{"history": "sent"}`` when the broker has acknowledged all of it, and, live, ``{"now": ns}`` for each step.
+``{"history": "sent", "messages": n}`` when the broker has acknowledged all of it, and, live, ``{"now": ns}`` for each
+step.
 """
 
 from __future__ import annotations
 
 import argparse
+import heapq
+import itertools
 import json
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from datetime import date, timedelta
 from pathlib import Path
 
-import paho.mqtt.client as paho
-from paho.mqtt.enums import CallbackAPIVersion
-
 from config.installation import load
-from fleetdx.simulator.car import PERIOD, SAMPLES
+from fleetdx.publisher import Publisher
+from fleetdx.simulator.car import PERIOD, SAMPLES, CarDay
 from fleetdx.simulator.fleet import Fleet, write_tally
-from fleetdx.simulator.gateway import SAMPLES_A_MESSAGE, Sent, Tally
-
-_UNACKNOWLEDGED = 500
-"""Messages on their way at one time: what a crash of the broker could make us send again."""
-_QOS = 1
-
-
-class Publisher:
-    """Sends messages and waits for the broker to take them; never more than a few hundred are on their way."""
-
-    def __init__(self, host: str, port: int) -> None:
-        self._client = paho.Client(CallbackAPIVersion.VERSION2, client_id="fleetdx-simulator", protocol=paho.MQTTv311)
-        self._client.max_inflight_messages_set(_UNACKNOWLEDGED)
-        self._client.connect(host, port)
-        self._client.loop_start()
-        self._pending: list[paho.MQTTMessageInfo] = []
-
-    def send(self, message: Sent) -> None:
-        """Hand a message to the network; waits while too many are on their way."""
-        retained = message.topic.endswith("/status")
-        self._pending.append(self._client.publish(message.topic, message.payload, _QOS, retain=retained))
-        if len(self._pending) >= 2 * _UNACKNOWLEDGED:
-            self.drain(_UNACKNOWLEDGED)
-
-    def drain(self, leave: int = 0) -> None:
-        """Wait until all but ``leave`` of the messages are acknowledged."""
-        done = len(self._pending) - leave
-        for info in self._pending[:done]:
-            info.wait_for_publish(timeout=120)
-            if not info.is_published():
-                raise SystemExit("the broker does not acknowledge what is published")
-        del self._pending[:done]
-
-    def close(self) -> None:
-        """Send what is left and disconnect."""
-        self.drain()
-        self._client.disconnect()
-        self._client.loop_stop()
+from fleetdx.simulator.gateway import SAMPLES_A_MESSAGE, Gateway, Sent, Tally
 
 
 def _tell(**values: object) -> None:
@@ -65,32 +29,40 @@ def _tell(**values: object) -> None:
     sys.stdout.flush()
 
 
-def _send_history(publisher: Publisher, messages: Iterable[Sent], expected: int) -> None:
-    for number, message in enumerate(messages):
-        publisher.send(message)
-        if number % 500 == 0:
-            _tell(sent=number, of=max(expected, number))
+def _send_history(publisher: Publisher, messages: Iterable[Sent], expected: int) -> int:
+    sent = 0
+    for message in messages:
+        publisher.send(message.topic, message.payload, retain=message.topic.endswith("/status"))
+        if sent % 500 == 0:
+            _tell(sent=sent, of=max(expected, sent))
+        sent += 1
     publisher.drain()
+    return sent
+
+
+def _moments(fleet: Fleet, number: int) -> Iterator[tuple[int, Gateway, CarDay, int]]:
+    """Yield each sample that a car takes after the history: its time, gateway, day and place within the day."""
+    for later in itertools.count():
+        content = fleet.cars[number].day(fleet.end + timedelta(days=later))
+        for place, at in enumerate(content.times):
+            yield int(at), fleet.gateways[number], content, place
 
 
 def _live(publisher: Publisher, fleet: Fleet, speed: float) -> None:
-    """Go on day after day, ``speed`` times as fast as the clock on the wall."""
-    day = fleet.end
+    """Go on day after day, ``speed`` times as fast as the clock on the wall; the depots' days begin apart."""
     step = PERIOD / 1e9 / speed
-    while True:
-        today = [car.day(day) for car in fleet.cars]
-        for place in range(SAMPLES):
-            begun = time.monotonic()
-            for gateway, content in zip(fleet.gateways, today, strict=True):
-                if place < len(content.times):
-                    for message in gateway.live(content, place):
-                        publisher.send(message)
+    now = 0
+    for at, gateway, content, place in heapq.merge(
+        *(_moments(fleet, number) for number in range(len(fleet.cars))), key=lambda moment: moment[0]
+    ):
+        if at >= now + PERIOD:
             publisher.drain()
-            newest = max((int(content.times[place]) for content in today if place < len(content.times)), default=0)
-            if newest:
-                _tell(now=newest)
-            time.sleep(max(0.0, step - (time.monotonic() - begun)))
-        day += timedelta(days=1)
+            if now:
+                _tell(now=now)
+                time.sleep(step)
+            now = at
+        for message in gateway.live(content, place):
+            publisher.send(message.topic, message.payload)
 
 
 def main() -> None:
@@ -109,11 +81,11 @@ def main() -> None:
     fleet = Fleet(load(options.config).register, options.start, options.days, options.seed, options.prefix)
     fleet.write_truth(options.truth)
     tally = Tally()
-    publisher = Publisher(options.host, options.port)
+    publisher = Publisher(options.host, options.port, "fleetdx-simulator")
     expected = len(fleet.cars) * options.days * (SAMPLES // SAMPLES_A_MESSAGE + 2)
-    _send_history(publisher, fleet.history(tally), expected)
+    sent = _send_history(publisher, fleet.history(tally), expected)
     write_tally(tally, options.truth)
-    _tell(history="sent")
+    _tell(history="sent", messages=sent)
     if options.live:
         _live(publisher, fleet, options.live)
     publisher.close()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import date
@@ -39,7 +38,7 @@ class Tally:
     duplicate_samples: int = 0
     quarantined_samples: int = 0
     flagged_values: int = 0
-    by_asset: Counter[str] = field(default_factory=Counter)
+    by_asset: dict[str, int] = field(default_factory=dict)
 
 
 class Gateway:
@@ -68,7 +67,8 @@ class Gateway:
         messages = sorted([*self._telemetry(rng, day, content, tally), *self._faults(content)], key=lambda m: m.time)
         tally.messages += len(messages)
         tally.samples += sum(message.samples for message in messages)
-        tally.by_asset[self.asset_id] += sum(message.samples for message in messages)
+        sent = sum(message.samples for message in messages)
+        tally.by_asset[self.asset_id] = tally.by_asset.get(self.asset_id, 0) + sent
         yield from self._held  # what an outage held back yesterday comes before today's
         self._held = []
         outage = rng.random() < _OUTAGES_A_DAY and len(messages) > 6

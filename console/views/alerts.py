@@ -1,0 +1,79 @@
+"""The list of open alerts."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import date, timedelta
+
+from django.db.models import Max
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.views.decorators.http import require_GET
+
+from alerts.models import Alert, AssetDayRun, Score
+from console.context import provided
+from console.headline import Headline, headline
+from models.ensemble import ENSEMBLE
+
+_SPARK_DAYS = 14
+_SPARK_HEIGHT = 24.0
+_LATELY = 20
+_MOST = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Bar:
+    """One day of a row's small score chart, in pixels."""
+
+    x: int
+    y: float
+    height: float
+    colour: str
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One line of the list."""
+
+    alert: Headline
+    spark: tuple[Bar, ...]
+
+
+@require_GET
+def page(request: HttpRequest) -> HttpResponse:
+    """Show what is open, the most urgent first, and what was closed lately."""
+    installation = provided().installation
+    opened = list(
+        Alert.objects.exclude(state=Alert.State.CLOSED)
+        .select_related("case")
+        .order_by("suppressed_by", "act_by", "asset_id")[:_MOST]
+    )
+    closed = Alert.objects.filter(state=Alert.State.CLOSED).select_related("case").order_by("-closed_at")[:_LATELY]
+    sparks = _sparks({alert.asset_id for alert in opened})
+    return render(
+        request,
+        "console/alerts.html",
+        {
+            "rows": [Row(headline(alert, installation), sparks[alert.asset_id]) for alert in opened],
+            "closed": [headline(alert, installation) for alert in closed],
+        },
+    )
+
+
+def _sparks(asset_ids: Iterable[str]) -> Mapping[str, tuple[Bar, ...]]:
+    """Return the small chart of each asset: its last days up to the last day that anything was scored on."""
+    last: date | None = AssetDayRun.objects.aggregate(last=Max("day"))["last"]
+    if last is None:
+        return defaultdict(tuple)
+    first = last - timedelta(days=_SPARK_DAYS - 1)
+    bars: defaultdict[str, list[Bar]] = defaultdict(list)
+    scores = Score.objects.filter(detector=ENSEMBLE, day__range=(first, last), asset_id__in=list(asset_ids))
+    for score in scores.order_by("day"):
+        height = max(2.0, round(score.level * _SPARK_HEIGHT, 1))
+        colour = "#7c3aed" if score.score > score.threshold else "#c4b5fd"
+        bars[score.asset_id].append(
+            Bar((score.day - first).days * 9, round(_SPARK_HEIGHT + 1 - height, 1), height, colour)
+        )
+    return defaultdict(tuple, {asset_id: tuple(found) for asset_id, found in bars.items()})

@@ -1,0 +1,97 @@
+"""``fleetdx import``, ``replay`` and ``backtest``: what is done with a history folder."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from contextlib import ExitStack
+from datetime import date
+from pathlib import Path
+
+from config.operating_day import NS
+from fleetdx.backtest import backtest_program, evaluated, say_report, walk
+from fleetdx.data_folder import DataFolder
+from fleetdx.field_records import field_records
+from fleetdx.program import Program
+from fleetdx.publisher import Publisher
+from fleetdx.terminal import print_json, progress, say
+from fleetdx.wiring import read_installation
+from ingest import history as histories
+from ingest.counters import Counters
+from ingest.history import History
+
+_ANY_AGE_DAYS = 100_000.0
+
+
+def import_history(folder: Path, config: Path | None, data: Path, *, as_json: bool) -> None:
+    """Store a history folder's telemetry, faults and field records."""
+    with Program(read_installation(config or folder), DataFolder(data)) as program:
+        counters, records = bring(program, History.open(folder))
+        if as_json:
+            print_json(counters.as_dict() | {"field_records": records})
+        else:
+            say(
+                f"{counters.stored:,} samples stored, {counters.duplicates:,} known already, "
+                f"{counters.quarantined:,} quarantined, {counters.flagged_values:,} values flagged, "
+                f"{records:,} new records of maintenance and failures."
+            )
+            for reason, n in sorted(counters.reasons.items(), key=lambda item: -item[1]):
+                say(f"  {n:,} × {reason}")
+
+
+def bring(program: Program, history: History) -> tuple[Counters, int]:
+    """Import a history into a program; return what was counted, and how many field records are new."""
+    pipeline = program.pipeline(max_age_days=_ANY_AGE_DAYS)
+    with progress("samples imported") as report:
+        counters = histories.import_history(history, pipeline, program.accounting, report)
+    return counters, program.ledger.note_field_records(field_records(history))
+
+
+def replay_history(folder: Path, *, host: str, port: int, prefix: str, speed: float | None, as_json: bool) -> None:
+    """Publish a history through a broker, ``speed`` times as fast as it happened."""
+    history = History.open(folder)
+    publisher = Publisher(host, port, "fleetdx-replay")
+    begun, first, sent = time.monotonic(), None, 0
+    with progress("messages published") as report:
+        for topic, payload, at in history.messages(prefix):
+            first = at if first is None else first
+            if speed is not None:
+                wait = (at - first) / NS / speed - (time.monotonic() - begun)
+                if wait > 0:
+                    publisher.drain()
+                    time.sleep(wait)
+            publisher.send(topic, payload)
+            sent += 1
+            if sent % 500 == 0:
+                report(sent, None)
+        publisher.close()
+    seconds = round(time.monotonic() - begun, 1)
+    if as_json:
+        print_json({"messages": sent, "seconds": seconds})
+    else:
+        say(f"{sent:,} messages published in {seconds:,} s.")
+
+
+def backtest_history(
+    folder: Path,
+    config: Path | None,
+    *,
+    train_until: date,
+    horizon_days: float,
+    until: date | None,
+    as_json: bool,
+) -> None:
+    """Walk through a history in a temporary folder, and report."""
+    begun = time.monotonic()
+    history = History.open(folder)
+    with ExitStack() as stack:
+        scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="fleetdx-backtest-")))
+        program = stack.enter_context(backtest_program(read_installation(config or folder), scratch))
+        bring(program, history)
+        with progress("asset-days walked") as report:
+            walk(program, train_until, until, report)
+        result = evaluated(program, history.failures(), train_until, until, horizon_days)
+    if as_json:
+        print_json(result | {"seconds": round(time.monotonic() - begun, 1)})
+    else:
+        say_report(result, begun)

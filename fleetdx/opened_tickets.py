@@ -1,0 +1,30 @@
+"""Tickets as the evaluation needs them: when the machine could have opened each at the earliest."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pandas as pd
+
+from config.operating_day import NS
+from config.register import Register
+from config.settings import Daily
+from diagnostics.sweep import allowance
+
+
+def opened_tickets(register: Register, settings: Daily) -> pd.DataFrame:
+    """Return ``asset_id``, ``failure_mode`` and ``opened`` (ns) of every ticket.
+
+    A ticket is wished for at the end of an operating day; it opens when that day is closed, the allowance for late
+    data included. Needs ``connect_relational``.
+    """
+    from alerts.models import Ticket
+
+    rows = []
+    for ticket in Ticket.objects.select_related("alert").order_by("id"):
+        alert = ticket.alert
+        if alert.asset_id in register.assets:
+            wait: timedelta = allowance(register.site_of(alert.asset_id), settings)
+            opened = int((ticket.created_at + wait).timestamp()) * NS
+            rows.append((alert.asset_id, alert.failure_mode, opened))
+    return pd.DataFrame(rows, columns=["asset_id", "failure_mode", "opened"]).astype({"opened": "int64"})
