@@ -15,6 +15,7 @@ import json
 import resource
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import TypeVar
 from zoneinfo import ZoneInfo
 
@@ -38,7 +39,7 @@ def panel_of(assets: int, days: int, signals: int, codes: int) -> pd.DataFrame:
     rng = np.random.default_rng(0)
     index = pd.MultiIndex.from_arrays(
         [
-            np.repeat(pd.array([f"A{a:05}" for a in range(assets)], dtype="str"), days),
+            pd.array([f"A{a:05}" for a in range(assets)], dtype="str").repeat(days),
             np.tile(FIRST + np.arange(days) * np.timedelta64(1, "D"), assets),
         ],
         names=INDEX_NAMES,
@@ -73,7 +74,7 @@ def samples_of(assets: int, signals: int, period_s: int) -> tuple[AssetType, pd.
     names = pd.array([f"A{a:05}" for a in range(assets)], dtype="str")
     start = FIRST.astype("datetime64[ns]").astype(np.int64)
     frame = pd.DataFrame(
-        {"asset_id": np.repeat(names, count), "time": np.tile(start + np.arange(count) * period_s * 10**9, assets)}
+        {"asset_id": names.repeat(count), "time": np.tile(start + np.arange(count) * period_s * 10**9, assets)}
     )
     for signal in range(signals):
         frame[f"signal_{signal}"] = rng.normal(50, 5, len(frame))
@@ -104,7 +105,7 @@ def main() -> None:
     base = panel_of(options.assets, options.days, options.signals, options.codes)
     assets = base.index.get_level_values(0).unique()
     groups = pd.Series([f"site-{i // 50}" for i in range(len(assets))], index=assets)
-    derived = timed("derive_all_days", times, lambda: derived_panel(base, groups))
+    derived = timed("derive_all_days", times, partial(derived_panel, base, groups))
     day = derived.index.get_level_values(1)
     last = FIRST + np.timedelta64(LOOK_BACK_DAYS + options.training_days, "D")
     training = derived[(day >= FIRST + np.timedelta64(LOOK_BACK_DAYS, "D")) & (day < last)]
@@ -112,7 +113,8 @@ def main() -> None:
     ensemble = timed(
         "fit",
         times,
-        lambda: Ensemble.fit(
+        partial(
+            Ensemble.fit,
             training,
             pd.Series(True, index=training.index),
             detectors=DETECTORS,
@@ -127,7 +129,7 @@ def main() -> None:
     assets = recent.index.get_level_values(0).unique()
     groups = pd.Series([f"site-{i // 50}" for i in range(len(assets))], index=assets)
     today = FIRST + np.timedelta64(LOOK_BACK_DAYS, "D")
-    rows = timed("derive_one_day", times, lambda: derived_panel(recent, groups, since=today))
+    rows = timed("derive_one_day", times, partial(derived_panel, recent, groups, since=today))
     del recent
     levels = timed("score_one_day", times, lambda: ensemble.score(rows))
     strangest = levels["score.ensemble"].nlargest(100).index

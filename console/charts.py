@@ -8,9 +8,10 @@ from __future__ import annotations
 import io
 import threading
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
+from typing import Literal
 from zoneinfo import ZoneInfo
 
 import matplotlib as mpl
@@ -122,10 +123,10 @@ def evidence_chart(
             axis.spines[["top", "right"]].set_visible(False)
             axis.grid(axis="x", color=_GRID, linewidth=0.8)
             axis.set_axisbelow(True)
-        for moment in moments:
+        for moment, side in _sides(moments, (end - start) / NS):
             axes[0].annotate(
-                f" {moment.label}", (date2num(moment.at), 1.0), xycoords=("data", "axes fraction"),
-                xytext=(0, 2), textcoords="offset points", ha="center", va="bottom", fontsize=8.5,
+                moment.label, (date2num(moment.at), 1.0), xycoords=("data", "axes fraction"),
+                xytext=(0, 2), textcoords="offset points", ha=side, va="bottom", fontsize=8.5,
             )  # fmt: skip
         _name_gaps(axes[-2], scores, no_data, zone)
         axes[-1].set_xlim(_local(start), _local(end))
@@ -136,6 +137,18 @@ def evidence_chart(
         out = io.StringIO()
         canvas.print_svg(out, metadata={"Date": None, "Creator": None})
     return out.getvalue()
+
+
+def _sides(moments: Sequence[Moment], seconds: float) -> Iterator[tuple[Moment, Literal["left", "center", "right"]]]:
+    """Yield where each moment's label stands: two that are close together stand apart."""
+    near = timedelta(seconds=seconds * 0.09)
+    for place, moment in enumerate(moments):
+        if place + 1 < len(moments) and moments[place + 1].at - moment.at < near:
+            yield moment, "right"
+        elif place > 0 and moment.at - moments[place - 1].at < near:
+            yield moment, "left"
+        else:
+            yield moment, "center"
 
 
 def _local(at: int) -> float:

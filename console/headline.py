@@ -11,7 +11,7 @@ from django.utils.translation import gettext
 from alerts.models import Alert, Ticket
 from alerts.tickets import failure_mode_of
 from config.installation import Installation
-from console.wording import SEVERITY, STATE, local, reader_language, source_title, suppression
+from console.wording import SEVERITY, STATE, closing, local, reader_language, source_title, suppression
 
 NO_CONNECTOR = "none"
 
@@ -62,9 +62,9 @@ def headline(alert: Alert, installation: Installation) -> Headline:
         act_by=local(alert.act_by, zone),
         overdue=is_open and alert.act_by < datetime.now(UTC),
         state=str(STATE[alert.state]),
-        suppressed_by=suppression(alert.suppressed_by),
+        suppressed_by=suppression(alert.suppressed_by, installation.knowledge),
         closed=local(alert.closed_at, zone) if alert.closed_at is not None else "",
-        closed_reason=alert.closed_reason,
+        closed_reason=closing(alert.closed_reason, installation.knowledge),
         ticket_url=ticket.url if ticket is not None else "",
         ticket_key=(ticket.external_key or ticket.key) if ticket is not None else "",
         ticket_note=_ticket_note(alert, ticket, installation.settings.tickets.connector != NO_CONNECTOR),

@@ -79,7 +79,9 @@ class DailyCycle:
             derived, verdicts = self._scored(model, panel, derived, asset_ids, day, settling)
         diagnoses: dict[str, list[Diagnosis]] = {asset_id: [] for asset_id in asset_ids}
         results = [rule.evaluate(derived, self._sites) for rule in rules]
-        for diagnosis in rule_diagnoses(results, asset_ids, day, end, settling, self._knowledge, self._rules.version):
+        for diagnosis in rule_diagnoses(
+            results, panel, asset_ids, day, end, settling, self._knowledge, self._rules.version
+        ):
             diagnoses[diagnosis.asset_id].append(diagnosis)
         for asset_id, verdict in verdicts.items():
             assert model is not None

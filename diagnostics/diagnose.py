@@ -29,6 +29,7 @@ class AnomalyVerdict(NamedTuple):
 
 def rule_diagnoses(
     results: Sequence[RuleResult],
+    past: pd.DataFrame,
     asset_ids: Sequence[str],
     day: date,
     known_at: int,
@@ -39,8 +40,8 @@ def rule_diagnoses(
     """Return one diagnosis for each asset and each failure mode that a rule speaks of.
 
     Of several rules for one failure mode that hold, the most severe speaks; one that holds beats one that is unknown,
-    and that beats one that does not hold. ``settling`` gives how many days ago an asset was repaired: a rule that
-    still looks at days from before says nothing.
+    and that beats one that does not hold. ``past`` is the base panel of the last weeks, for what is normal.
+    ``settling`` gives how many days ago an asset was repaired: a rule that still looks at days from before says nothing.
     """
     row = np.datetime64(day, "D")
     by_mode: defaultdict[str, list[RuleResult]] = defaultdict(list)
@@ -58,7 +59,7 @@ def rule_diagnoses(
             else:
                 condition = None if any(answer is None for _, answer in answers) else False
                 speaker = next(r for r, answer in answers if answer is condition)
-            found.append(_said_by_rule(speaker, asset_id, day, mode, condition, known_at, knowledge, version))
+            found.append(_said_by_rule(speaker, past, asset_id, day, mode, condition, known_at, knowledge, version))
     return found
 
 
@@ -71,6 +72,7 @@ def _answer(column: pd.Series, asset_id: str, rule: Rule, settling: Mapping[str,
 
 def _said_by_rule(
     result: RuleResult,
+    past: pd.DataFrame,
     asset_id: str,
     day: date,
     mode: str,
@@ -80,7 +82,7 @@ def _said_by_rule(
     version: str,
 ) -> Diagnosis:
     written = result.rule.written
-    evidence = result.evidence((asset_id, pd.Timestamp(day))) if condition else ()
+    evidence = result.evidence((asset_id, pd.Timestamp(day)), past) if condition else ()
     return Diagnosis(
         asset_id=asset_id,
         day=day,

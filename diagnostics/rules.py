@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import string
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -24,6 +24,9 @@ from diagnostics.expression import Expression, ExpressionError, Frame, Scope, Te
 from diagnostics.records import Evidence
 from models.derive import LOOK_BACK_DAYS
 from models.persistence import Persistence
+
+_DEVIATIONS = (".own", ".peers", ".rate")
+_RECENT_DAYS = 7
 
 
 class _Valid(Strict):
@@ -102,18 +105,30 @@ class RuleResult:
     frame: Frame
     condition: pd.Series
 
-    def evidence(self, row: tuple[str, pd.Timestamp]) -> tuple[Evidence, ...]:
-        """Return each number that the rule read on an asset-day, beside this asset's median of the days before."""
-        grid = self.frame.grid
-        asset = int(grid.asset_ids.get_indexer(pd.Index([row[0]]))[0])
-        place = int((np.datetime64(row[1], "D") - grid.first_day).astype(int))
+    def evidence(self, row: tuple[str, pd.Timestamp], past: pd.DataFrame) -> tuple[Evidence, ...]:
+        """Return each number that the rule read on an asset-day, beside what is normal for this asset.
+
+        ``past`` is the base panel of the asset's last weeks. Normal is the median of its days before, without the last
+        ``_RECENT_DAYS``, in which what the rule saw may have begun; of a deviation it is 0 by definition.
+        """
+        value, before = self._at(self.frame, row), Frame(past.loc[[row[0]]])
+        place = self._place(before, row)
         found = []
         for term in self.rule.expression.terms:
-            series = _values(term, self.frame)[asset]
-            past = series[max(0, place - LOOK_BACK_DAYS) : place]
-            normal = float(np.median(past[np.isfinite(past)])) if np.isfinite(past).any() else float("nan")
-            found.append(Evidence(term.text, float(series[place]), normal))
+            days = _values(term, before)[0][max(0, place - LOOK_BACK_DAYS) : max(0, place - _RECENT_DAYS)]
+            known = days[np.isfinite(days)]
+            normal = float(np.median(known)) if len(known) else float("nan")
+            found.append(Evidence(term.text, value(term), 0.0 if term.text.endswith(_DEVIATIONS) else normal))
         return tuple(found)
+
+    def _at(self, frame: Frame, row: tuple[str, pd.Timestamp]) -> Callable[[Term], float]:
+        asset = int(frame.grid.asset_ids.get_indexer(pd.Index([row[0]]))[0])
+        place = self._place(frame, row)
+        return lambda term: float(_values(term, frame)[asset][place])
+
+    @staticmethod
+    def _place(frame: Frame, row: tuple[str, pd.Timestamp]) -> int:
+        return int((np.datetime64(row[1], "D") - frame.grid.first_day).astype(int))
 
     def text(self, evidence: Sequence[Evidence]) -> Text:
         """Return the rule's text with the values of the day filled in."""

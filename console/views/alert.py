@@ -61,8 +61,8 @@ def page(request: HttpRequest, alert_id: int) -> HttpResponse:
             "days": days,
             "spans": CHOICES,
             "evidence": [_evidence(item, asset_type) for item in latest.diagnosis["evidence"]],
-            "evidence_day": latest.day,
-            "score_day": alert.last_true_day,
+            "evidence_day": str(latest.day),
+            "score_day": str(alert.last_true_day),
             "contributions": _contributions(alert, asset_type),
             "fault_log": list(_fault_log(alert.asset_id, asset_type, site.zone, first, last)),
             **_advice(latest.diagnosis["advise"], mode, installation, site),
@@ -133,7 +133,7 @@ def _fault_log(
             left -= 1
             known = asset_type.fault.get(entry["code"])
             yield {
-                "day": run.day,
+                "day": str(run.day),
                 "code": entry["code"],
                 "severity": entry["severity"],
                 "title": known.title.in_language(reader_language()) if known is not None else "",
@@ -178,7 +178,7 @@ def _asset_facts(asset: Asset, asset_type: AssetType, site: Site) -> list[dict[s
         (gettext("Site"), f"{site.title} ({site.zone.key})"),
     ]
     if asset.commissioned is not None:
-        facts.append((gettext("In service since"), asset.commissioned))
+        facts.append((gettext("In service since"), str(asset.commissioned)))
     facts += [(name.replace("_", " "), value) for name, value in asset.attributes.items() if value]
     return [{"name": name, "value": value} for name, value in facts]
 
@@ -195,7 +195,7 @@ def _course(alert: Alert) -> list[dict[str, object]]:
     words = {True: gettext("holds"), False: gettext("clear"), None: gettext("not known")}
     return [
         {
-            "day": day,
+            "day": str(day),
             "condition": words[said[day]],
             "level": f"{levels[day]:.3f}" if day in levels else "–",
             "completeness": f"{100 * complete[day]:.0f} %" if day in complete else "–",

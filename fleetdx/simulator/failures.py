@@ -14,6 +14,7 @@ HOUR = 3600 * NS
 SOUND_DAYS = 24
 """Days at the beginning in which no failure grows, so that models see what sound is."""
 MODES = ("AIR-LEAK", "DOOR-DRIVE", "HVAC-COOL", "AXLE-BEARING")
+GROWING = ("AXLE-BEARING", "HVAC-COOL", "AIR-LEAK")
 COMPONENTS = {
     "AIR-LEAK": ("air supply", "leak mended"),
     "DOOR-DRIVE": ("door drive", "spindle replaced"),
@@ -40,20 +41,23 @@ class Failure:
 
 
 def drawn(asset_ids: Sequence[str], start: int, days: int, seed: int) -> list[Failure]:
-    """Draw the failures of a run of ``days`` from ``start`` (ns): two of each mode, each on another car.
+    """Draw the failures of a run of ``days`` from ``start`` (ns), each on another car.
+
+    Two of each mode fail within the days; ``GROWING`` are under way when they end and fail soon after.
 
     Raises:
         ValueError: there are too few days or cars.
     """
-    wanted = [mode for mode in MODES for _ in range(2)]
+    wanted = [*(mode for mode in MODES for _ in range(2)), *GROWING]
     if days < SOUND_DAYS + 8 or len(asset_ids) < len(wanted):
         raise ValueError(f"needs {SOUND_DAYS + 8} days and {len(wanted)} cars, not {days} and {len(asset_ids)}")
     rng = np.random.default_rng([seed, 1])
     cars = rng.permutation(np.array(asset_ids))[: len(wanted)]
     failures = []
-    for car, mode in zip(cars, wanted, strict=True):
-        fails_on = int(rng.integers(SOUND_DAYS + 6, days - 1))
-        grows = float(rng.uniform(5, min(12, fails_on - SOUND_DAYS)))
+    for number, (car, mode) in enumerate(zip(cars, wanted, strict=True)):
+        within = number < len(wanted) - len(GROWING)
+        fails_on = int(rng.integers(SOUND_DAYS + 6, days - 1)) if within else days + int(rng.integers(1, 3))
+        grows = float(rng.uniform(5 if within else 7, min(12, fails_on - SOUND_DAYS)))
         fails = start + fails_on * DAY + int(rng.uniform(7, 18) * HOUR)
         repaired = fails + int(rng.uniform(14, 40) * HOUR)
         failures.append(Failure(str(car), mode, fails - int(grows * DAY), fails, repaired))

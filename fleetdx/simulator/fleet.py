@@ -15,7 +15,7 @@ import numpy as np
 from config.operating_day import NS
 from config.register import Register
 from fleetdx.simulator.car import Car, HotSpell
-from fleetdx.simulator.failures import COMPONENTS, DAY, Failure, drawn
+from fleetdx.simulator.failures import COMPONENTS, Failure, drawn
 from fleetdx.simulator.gateway import Gateway, Sent, Tally
 
 ASSET_TYPE = "emu-car"
@@ -66,12 +66,8 @@ class Fleet:
         folder.mkdir(parents=True, exist_ok=True)
         rows = [(f.asset_id, _iso(f.fails), f.mode) for f in self.failures]
         _write(folder / "failures.csv", ("asset_id", "time", "failure_mode"), rows)
-        repairs = [(f.asset_id, _iso(f.repaired), *COMPONENTS[f.mode]) for f in self.failures if self._ends_before(f)]
+        repairs = [(f.asset_id, _iso(f.repaired), *COMPONENTS[f.mode]) for f in self.failures]
         _write(folder / "maintenance.csv", ("asset_id", "time", "component", "action"), repairs)
-
-    def _ends_before(self, failure: Failure) -> bool:
-        end = int(datetime.combine(self.end, time.min, UTC).timestamp()) * NS
-        return failure.repaired < end + DAY
 
 
 def write_tally(tally: Tally, folder: Path) -> None:

@@ -1,0 +1,5 @@
+"""``python -m fleetdx``."""
+
+from fleetdx.cli import main
+
+main()
