@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Collection, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import duckdb
@@ -20,7 +20,7 @@ import pyarrow as pa
 
 from config.operating_day import NS
 from telemetry.records import FaultEvent, Measurement
-from telemetry.store import StoreRejected, StoreUnavailable
+from telemetry.store import StoreRejected, StoreUnavailable, require_finite
 
 _DAY = 86_400 * NS
 _TABLES = """
@@ -98,13 +98,14 @@ class DuckDBStore:
         try:
             with self._connection.cursor() as cursor:
                 yield cursor
-        except (duckdb.OperationalError, duckdb.InternalError, duckdb.ConnectionException) as error:
+        except (duckdb.OperationalError, duckdb.InternalError, duckdb.FatalException) as error:
             raise StoreUnavailable(f"{self._path}: {error}") from error
         except duckdb.Error as error:
             raise StoreRejected(f"{self._path}: {error}") from error
 
     def write(self, measurements: Sequence[Measurement], faults: Sequence[FaultEvent]) -> None:
         """Merge all of it in one transaction; on return it is in the write-ahead log on disk."""
+        require_finite(measurements, faults)
         with self._write_lock, self._cursor() as cursor:
             new_series: dict[tuple[str, str], int] = {}
             points = self._columns(measurements, new_series)
@@ -119,7 +120,8 @@ class DuckDBStore:
                     self._merge_faults(cursor, faults)
                 cursor.commit()
             except BaseException:
-                cursor.rollback()
+                with suppress(duckdb.TransactionException):  # a commit that failed has rolled back by itself
+                    cursor.rollback()
                 raise
             self._series |= new_series
 

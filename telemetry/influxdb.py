@@ -22,7 +22,7 @@ from urllib3.exceptions import HTTPError
 from telemetry.lineprotocol import lines
 from telemetry.memory import fault_frame
 from telemetry.records import FaultEvent, Measurement
-from telemetry.store import StoreError, StoreRejected, StoreUnavailable
+from telemetry.store import StoreError, StoreRejected, StoreUnavailable, require_finite
 
 _LINES_A_REQUEST = 5_000
 _ASSETS_A_QUERY = 200
@@ -39,13 +39,17 @@ class InfluxDBStore:
         self._client: Any = None
 
     def open(self) -> None:
-        """Connect and read once, so that a wrong token or bucket shows now. Raises ``StoreError``."""
+        """Connect, and ask for both rights, so that a wrong token or bucket shows now. Raises ``StoreError``."""
         if self._client is None:
             self._client = InfluxDBClient(
                 url=self._url, token=self._token, org=self._org, timeout=self._timeout_ms, enable_gzip=True
             )
         try:
-            list(self._query("SHOW MEASUREMENTS LIMIT 1"))
+            self._send("# may this token write here?")
+            # A bucket that is not there, or not ours to read, answers every other question as an empty one does.
+            readable = [name for frame in self._query("SHOW DATABASES", text=True) for name in frame.iloc[:, -1]]
+            if self._bucket not in readable:
+                raise StoreRejected(f"{self._where()}: this token may not read it", stops_the_line=True)
         except StoreError:
             self.close()
             raise
@@ -58,12 +62,15 @@ class InfluxDBStore:
 
     def write(self, measurements: Sequence[Measurement], faults: Sequence[FaultEvent]) -> None:
         """Write lines in requests of bounded size; of equal keys within a batch the last stands last and wins."""
+        require_finite(measurements, faults)
         batch = lines(_merged(measurements), {(f.asset_id, f.code, f.time, f.occurrence): f for f in faults}.values())
+        for first in range(0, len(batch), _LINES_A_REQUEST):
+            self._send("\n".join(batch[first : first + _LINES_A_REQUEST]))
+
+    def _send(self, record: str) -> None:
         try:
             api = self._connected().write_api(write_options=SYNCHRONOUS)
-            for first in range(0, len(batch), _LINES_A_REQUEST):
-                record = "\n".join(batch[first : first + _LINES_A_REQUEST])
-                api.write(self._bucket, self._org, record, write_precision=WritePrecision.NS)
+            api.write(self._bucket, self._org, record, write_precision=WritePrecision.NS)
         except (ApiException, HTTPError, OSError) as error:
             raise self._translated(error) from error
 
@@ -77,7 +84,8 @@ class InfluxDBStore:
         chunk_rows: int = 200_000,
     ) -> Iterator[pd.DataFrame]:
         """Yield frames as ``TelemetryStore`` says."""
-        fields = ", ".join(_identifier(signal) for signal in signals)
+        # By number: a signal may be called what a column of every answer is called (name, tags).
+        fields = ", ".join(f"{_identifier(signal)} AS f{number}" for number, signal in enumerate(signals))
         held: list[pd.DataFrame] = []  # whole assets, and last the pieces of the asset that is still arriving
         rows = 0
         for piece in self._measurement_pieces(asset_ids, fields, signals, start, end):
@@ -113,7 +121,8 @@ class InfluxDBStore:
         for first in range(0, len(ordered), _ASSETS_A_QUERY):
             where = _where(ordered[first : first + _ASSETS_A_QUERY], start, end)
             for frame in self._query(f"SELECT {fields} FROM telemetry WHERE {where} GROUP BY asset_id"):  # noqa: S608
-                values = frame.reindex(columns=list(signals)).astype("float64")
+                values = frame[[f"f{number}" for number in range(len(signals))]].astype("float64")
+                values.columns = pd.Index(signals)
                 values.insert(0, "time", frame["time"].astype("int64"))
                 values.insert(0, "asset_id", frame["tags"].str.removeprefix("asset_id=").astype("str"))
                 # One answer holds one asset after another, in the order of the tag.

@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from telemetry.records import FaultEvent, Measurement
+from telemetry.store import require_finite
 
 FAULT_COLUMNS = ("asset_id", "code", "time", "occurrence", "state", "severity", "context")
 
@@ -33,8 +34,11 @@ class MemoryStore:
 
     def write(self, measurements: Sequence[Measurement], faults: Sequence[FaultEvent]) -> None:
         """Store all of it; of equal keys the last wins."""
+        require_finite(measurements, faults)
         with self._lock:
             for measurement in measurements:
+                if not measurement.values:
+                    continue
                 by_time = self._values[measurement.asset_id]
                 if measurement.time in by_time:
                     by_time[measurement.time].update(measurement.values)

@@ -9,6 +9,7 @@ A new store is one file with a class of this shape; ``tests/telemetry`` finds it
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Iterator, Sequence
 from typing import Protocol
 
@@ -55,7 +56,8 @@ class TelemetryStore(Protocol):
 
         Raises:
             StoreUnavailable: nothing may be assumed stored; the whole call can be repeated.
-            StoreRejected: the batch, or the store's configuration, is at fault.
+            StoreRejected: the batch, or the store's configuration, is at fault; so is a batch that holds NaN or an
+                infinity, of which nothing is stored.
         """
 
     def read_measurements(
@@ -79,3 +81,13 @@ class TelemetryStore(Protocol):
 
     def span(self) -> tuple[int, int] | None:
         """Return the first and the last time of any record (ns), or ``None`` of an empty store."""
+
+
+def require_finite(measurements: Sequence[Measurement], faults: Sequence[FaultEvent]) -> None:
+    """Raise ``StoreRejected`` where a value is NaN or infinite: it would spoil every mean that it enters."""
+    for measurement in measurements:
+        if not all(map(math.isfinite, measurement.values.values())):
+            raise StoreRejected(f"{measurement.asset_id} at {measurement.time} ns: a value is not finite")
+    for fault in faults:
+        if not all(map(math.isfinite, fault.context.values())):
+            raise StoreRejected(f"fault {fault.code} of {fault.asset_id}: a value of its context is not finite")

@@ -28,6 +28,13 @@ class Bucket(NamedTuple):
     token: str
 
 
+class Token(NamedTuple):
+    """A token that a test made: what the server calls it, and its text."""
+
+    id: str
+    text: str
+
+
 @contextmanager
 def running_influxdb(folder: Path) -> Iterator[Bucket]:
     """Give a server as the bucket that it was set up with; skip the test where there is none.
@@ -38,6 +45,15 @@ def running_influxdb(folder: Path) -> Iterator[Bucket]:
     if url:
         yield Bucket(url.rstrip("/"), os.environ["INFLUXDB_V2_ORG"], "", os.environ["INFLUXDB_V2_TOKEN"])
         return
+    server, bucket = server_process(folder)
+    try:
+        yield bucket
+    finally:
+        server.stop()
+
+
+def server_process(folder: Path) -> tuple[ServerProcess, Bucket]:
+    """Start an ``influxd`` of this machine; the caller stops it. Skips the test where there is none."""
     program = shutil.which("influxd")
     if program is None:
         missing("influxd", "put InfluxDB 2.x on PATH, or name a server by INFLUXDB_V2_URL, _ORG and _TOKEN")
@@ -45,12 +61,13 @@ def running_influxdb(folder: Path) -> Iterator[Bucket]:
     port = free_port()
     server = ServerProcess("influxd", _command(program, folder, port), folder, port)
     server.start(within=60)
+    bucket = Bucket(f"http://127.0.0.1:{port}", _ORG, "first", _TOKEN)
     try:
-        bucket = Bucket(f"http://127.0.0.1:{port}", _ORG, "first", _TOKEN)
         _set_up(bucket)
-        yield bucket
-    finally:
+    except BaseException:
         server.stop()
+        raise
+    return server, bucket
 
 
 @contextmanager
@@ -65,13 +82,18 @@ def new_bucket(server: Bucket) -> Iterator[Bucket]:
         _call(server, "DELETE", f"/api/v2/buckets/{made['id']}")
 
 
-def new_token(bucket: Bucket, *actions: str) -> str:
+def new_token(bucket: Bucket, *actions: str) -> Token:
     """Return a new token that may do ``actions`` (read, write) in this bucket and nothing else."""
     found = _call(bucket, "GET", "/api/v2/buckets", params={"org": bucket.org, "name": bucket.name})["buckets"][0]
     resource = {"type": "buckets", "id": found["id"], "orgID": found["orgID"]}
     permissions = [{"action": action, "resource": resource} for action in actions]
     made = _call(bucket, "POST", "/api/v2/authorizations", json={"orgID": found["orgID"], "permissions": permissions})
-    return str(made["token"])
+    return Token(made["id"], made["token"])
+
+
+def revoke_token(bucket: Bucket, token: Token) -> None:
+    """Take a token's rights away."""
+    _call(bucket, "DELETE", f"/api/v2/authorizations/{token.id}")
 
 
 def _command(program: str, folder: Path, port: int) -> list[str]:

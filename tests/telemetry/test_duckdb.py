@@ -1,0 +1,138 @@
+"""What only the DuckDB store can get wrong: a file held by another, a full disk, a crash."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+
+from telemetry.duckdb import DuckDBStore
+from telemetry.records import Measurement
+from telemetry.store import StoreUnavailable
+
+_HOLD = """
+import sys
+from pathlib import Path
+from telemetry.duckdb import DuckDBStore
+store = DuckDBStore(Path(sys.argv[1]))
+store.open()
+print("held", flush=True)
+sys.stdin.read()
+"""
+_FULL_DISK = """
+import resource, signal, sys
+from pathlib import Path
+from telemetry.duckdb import DuckDBStore
+from telemetry.records import Measurement
+from telemetry.store import StoreUnavailable
+
+def batch(number):
+    values = ((i, i * 7919 % 1000 / number) for i in range(20_000))
+    return [Measurement(f"bus-{i % 7}", number * 10**12 + i, {"rpm": value}) for i, value in values]
+
+def count():
+    return sum(map(len, store.read_measurements([f"bus-{i}" for i in range(7)], ["rpm"], 0, 2**62)))
+
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+store = DuckDBStore(Path(sys.argv[1]))
+store.open()
+resource.setrlimit(resource.RLIMIT_FSIZE, (1_000_000, resource.RLIM_INFINITY))
+stored, problem = 0, ""
+for number in range(1, 8):
+    try:
+        store.write(batch(number), [])
+        stored += 1
+    except StoreUnavailable as error:
+        problem = str(error)
+assert 0 < stored < 7, stored
+assert "File too large" in problem, problem
+assert count() == stored * 20_000
+resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+for number in range(1, 8):
+    store.write(batch(number), [])
+assert count() == 7 * 20_000
+store.close()
+store.open()
+assert count() == 7 * 20_000
+"""
+_WRITE_ON = """
+import sys
+from pathlib import Path
+from telemetry.duckdb import DuckDBStore
+from telemetry.records import Measurement
+store = DuckDBStore(Path(sys.argv[1]))
+store.open()
+for number in range(int(sys.argv[2]), 1_000_000):
+    store.write([Measurement("bus-1", number * 10**9 + i, {"rpm": float(number)}) for i in range(200)], [])
+    print(number, flush=True)
+"""
+
+
+def test_a_file_that_another_process_holds_is_unavailable_until_it_is_released(tmp_path: Path) -> None:
+    path = tmp_path / "telemetry.duckdb"
+    command = [sys.executable, "-c", _HOLD, str(path)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as holder:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == "held\n"
+        store = DuckDBStore(path)
+        with pytest.raises(StoreUnavailable, match=r"telemetry\.duckdb"):
+            store.open()
+        holder.communicate()
+    store.open()
+    assert store.span() is None
+    store.close()
+
+
+def test_a_full_disk_loses_nothing_that_was_acknowledged_and_passes(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", _FULL_DISK, str(tmp_path / "telemetry.duckdb")]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+
+
+def test_memory_and_spill_limits_are_in_force(tmp_path: Path) -> None:
+    store = DuckDBStore(tmp_path / "telemetry.duckdb", memory_limit="123MiB", temp_limit="456MiB")
+    store.open()
+    with store._cursor() as cursor:
+        row = cursor.execute(
+            "SELECT current_setting('memory_limit'), current_setting('max_temp_directory_size')"
+        ).fetchone()
+    assert row == ("123.0 MiB", "456.0 MiB")
+    store.close()
+
+
+def test_a_batch_that_fails_half_way_leaves_nothing(tmp_path: Path) -> None:
+    store = DuckDBStore(tmp_path / "telemetry.duckdb")
+    store.open()
+    beyond = 2**63  # no 64-bit column holds it
+    with pytest.raises(OverflowError):
+        store.write([Measurement("bus-1", 1, {"rpm": 1.0}), Measurement("bus-1", beyond, {"rpm": 2.0})], [])
+    assert store.span() is None
+    store.write([Measurement("bus-1", 1, {"oil": 1.0})], [])
+    assert [len(frame) for frame in store.read_measurements(["bus-1"], ["rpm", "oil"], 0, 9)] == [1]
+    store.close()
+
+
+@pytest.mark.faults
+def test_kill_9_loses_no_batch_that_was_acknowledged(tmp_path: Path) -> None:
+    path = tmp_path / "telemetry.duckdb"
+    acknowledged = 0
+    for kill in range(6):
+        command = [sys.executable, "-c", _WRITE_ON, str(path), str(acknowledged + 1)]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as writer:
+            timer = threading.Timer(1.0 + 0.37 * kill, writer.kill)
+            timer.start()
+            assert writer.stdout is not None
+            for line in writer.stdout:
+                acknowledged = int(line)
+        timer.join()
+        store = DuckDBStore(path)
+        store.open()
+        times = [time for frame in store.read_measurements(["bus-1"], ["rpm"], 0, 2**62) for time in frame["time"]]
+        store.close()
+        # The batch at hand may have been committed and not told.
+        assert len(times) in (acknowledged * 200, (acknowledged + 1) * 200)
+        assert times == [n * 10**9 + i for n in range(1, len(times) // 200 + 1) for i in range(200)]
+    assert acknowledged > 20

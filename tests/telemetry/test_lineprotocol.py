@@ -1,0 +1,85 @@
+"""Line protocol against a reader of our own, written after the rules of InfluxDB's documentation."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from telemetry.lineprotocol import lines
+from telemetry.records import FaultEvent, Measurement
+
+# Names never hold a backslash (the configuration refuses it) nor a line break.
+NAMES = st.text(
+    st.characters(exclude_categories=("Cs", "Cc"), exclude_characters="\\") | st.sampled_from(',= "'),
+    min_size=1,
+    max_size=20,
+)
+NUMBERS = st.floats(allow_nan=False, allow_infinity=False)
+TIMES = st.integers(-(2**63), 2**63 - 1)
+TEXTS = st.text(st.characters(exclude_categories=("Cs",)), max_size=20)
+
+_BARE = r"(?:\\.|[^,= ])+"
+_QUOTED = r'"(?:\\.|[^"\\])*"'
+
+
+class Line(NamedTuple):
+    measurement: str
+    tags: Mapping[str, str]
+    fields: Mapping[str, str | float]
+    time: int
+
+
+def read(line: str) -> Line:
+    match = re.fullmatch(rf"(\w+)((?:,{_BARE}={_BARE})*) ({_BARE}=.*) (-?\d+)", line, re.DOTALL)
+    assert match is not None
+    tags = {name(key): name(value) for key, value in re.findall(rf",({_BARE})=({_BARE})", match[2])}
+    fields = re.findall(rf"({_BARE})=({_QUOTED}|[^,]+)(?:,|$)", match[3], re.DOTALL)
+    return Line(match[1], tags, {name(key): value_of(text) for key, text in fields}, int(match[4]))
+
+
+def name(text: str) -> str:
+    return re.sub(r"\\([,= ])", r"\1", text)
+
+
+def value_of(text: str) -> str | float:
+    return re.sub(r"\\([\"\\])", r"\1", text[1:-1]) if text.startswith('"') else float(text)
+
+
+@given(NAMES, TIMES, st.dictionaries(NAMES, NUMBERS, min_size=1))
+def test_a_measurement_of_any_names_is_one_line_that_reads_back(
+    asset_id: str, time: int, values: dict[str, float]
+) -> None:
+    [line] = lines([Measurement(asset_id, time, values)], [])
+    assert "\n" not in line
+    assert read(line) == Line("telemetry", {"asset_id": asset_id}, values, time)
+
+
+@given(NAMES, NAMES, TIMES, st.integers(0, 2**63 - 1), TEXTS, st.dictionaries(TEXTS, NUMBERS))
+def test_a_fault_of_any_text_is_one_line_that_reads_back(
+    asset_id: str, code: str, time: int, occurrence: int, severity: str, context: dict[str, float]
+) -> None:
+    severity = severity.replace("\n", " ")
+    [line] = lines([], [FaultEvent(asset_id, code, time, occurrence, "clear", severity, context)])
+    assert "\n" not in line
+    found = read(line)
+    assert found.tags == {"asset_id": asset_id, "code": code, "occurrence": str(occurrence)}
+    assert found.fields["state"] == "clear"
+    assert found.fields["severity"] == severity
+    assert json.loads(str(found.fields["context"])) == context
+    assert found.time == time
+
+
+@given(st.integers(-(10**9), 10**9))
+def test_a_whole_number_is_written_as_a_float(number: int) -> None:
+    # A first value of 20 would make the field an integer for ever, and 20.5 be refused.
+    [line] = lines([Measurement("a", 1, {"x": number})], [])
+    assert re.fullmatch(r"telemetry,asset_id=a x=-?[0-9]+\.[0-9]+ 1|telemetry,asset_id=a x=-?[0-9.]+e\+?[0-9]+ 1", line)
+
+
+def test_a_measurement_without_values_makes_no_line() -> None:
+    assert lines([Measurement("a", 1, {})], []) == []
