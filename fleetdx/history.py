@@ -20,7 +20,7 @@ from ingest import history as histories
 from ingest.counters import Counters
 from ingest.history import History
 
-_ANY_AGE_DAYS = 100_000.0
+ANY_AGE_DAYS = 100_000.0
 
 
 def import_history(folder: Path, config: Path | None, data: Path, *, as_json: bool) -> None:
@@ -41,7 +41,7 @@ def import_history(folder: Path, config: Path | None, data: Path, *, as_json: bo
 
 def bring(program: Program, history: History) -> tuple[Counters, int]:
     """Import a history into a program; return what was counted, and how many field records are new."""
-    pipeline = program.pipeline(max_age_days=_ANY_AGE_DAYS)
+    pipeline = program.pipeline(max_age_days=ANY_AGE_DAYS)
     with progress("samples imported") as report:
         counters = histories.import_history(history, pipeline, program.accounting, report)
     return counters, program.ledger.note_field_records(field_records(history))

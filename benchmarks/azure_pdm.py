@@ -1,0 +1,260 @@
+"""A public fleet's year, from the broker to the ticket: 75 machines, 418 component failures, January to September 2015.
+
+    make bench-azure                          all of it, on DuckDB and, where influxd is found, on InfluxDB
+    make bench-azure ARGS="--choose"          the choice of persistence and budget, on January to June alone
+
+The data (Microsoft's sample for predictive maintenance) is written as a history folder, published through a real
+mosquitto by ``fleetdx replay``, stored, learned from up to 30 June, and walked day by day to 30 September; the tickets
+are filed in a real Roundup and counted there. A day's telemetry is the mean over the day, known at its end: it bears
+the time 23:59. The last line is one JSON object; docs/evaluation.md says what its figures mean.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import gzip
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
+from dataclasses import replace
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from config.installation import Installation
+from fleetdx.backtest import backtest_program, evaluated, say_report, walk
+from fleetdx.field_records import field_records
+from fleetdx.history import ANY_AGE_DAYS, bring
+from fleetdx.ingest_thread import IngestThread
+from fleetdx.opened_tickets import opened_tickets
+from fleetdx.program import Program
+from fleetdx.servers import influxdb, roundup
+from fleetdx.servers.broker import broker
+from fleetdx.servers.influxdb import InfluxDBServer
+from fleetdx.servers.process import free_port
+from fleetdx.servers.roundup import RoundupServer
+from fleetdx.terminal import console, progress
+from fleetdx.wiring import read_installation
+from ingest.history import History
+
+TRAIN_UNTIL, UNTIL = date(2015, 6, 30), date(2015, 9, 30)
+HORIZON_DAYS = 7.0
+# Chosen by --choose on January to June: fitted on January to April, judged on May and June.
+PERSISTENCE, BUDGET = "1 of 1", 1.0
+CHOICES = [(persistence, budget) for persistence in ("1 of 1", "2 of 3") for budget in (0.2, 0.5, 1.0, 2.0, 4.0)]
+
+
+def write_history(
+    dataset: Path, folder: Path, *, machines: int | None = None, first: date | None = None, last: date | None = None
+) -> None:
+    """Write the data set as a history folder, of the first ``machines`` and the days ``first`` to ``last`` if given."""
+
+    def chosen(machine: str, at: str) -> bool:
+        day = date.fromisoformat(at[:10])
+        return (machines is None or int(machine) <= machines) and (first or date.min) <= day <= (last or date.max)
+
+    def rows(name: str) -> Iterator[dict[str, str]]:
+        path = dataset / name
+        with gzip.open(path, "rt") if name.endswith(".gz") else path.open() as file:
+            yield from csv.DictReader(file)
+
+    def write(name: str, header: tuple[str, ...], content: Iterator[tuple[str, ...]]) -> None:
+        with (folder / name).open("w", newline="") as file:
+            writer = csv.writer(file)
+            writer.writerow(header)
+            writer.writerows(content)
+
+    def name(machine: str) -> str:
+        return f"M{int(machine):03}"
+
+    folder.mkdir(parents=True, exist_ok=True)
+    write(
+        "assets.csv",
+        ("asset_id", "asset_type", "site", "model", "age"),
+        (
+            (name(r["machineID"]), "machine", "plant", r["model"], r["age"])
+            for r in rows("machines.csv")
+            if machines is None or int(r["machineID"]) <= machines
+        ),
+    )
+    signals = ("volt", "rotate", "pressure", "vibration")
+    by_day = sorted(rows("telemetry_daily.csv.gz"), key=lambda r: r["date"])
+    write(
+        "telemetry.csv",
+        ("asset_id", "time", *signals),
+        (
+            (name(r["machineID"]), f"{r['date']}T23:59:00Z", *(r[s] for s in signals))
+            for r in by_day
+            if chosen(r["machineID"], r["date"])
+        ),
+    )
+    for source, target, columns, fixed in (
+        ("errors.csv", "faults.csv", {"code": "errorID"}, {}),
+        ("maint.csv", "maintenance.csv", {"component": "comp"}, {"action": "replaced"}),
+        ("failures.csv", "failures.csv", {"failure_mode": "failure"}, {}),
+    ):
+        write(
+            target,
+            ("asset_id", "time", *columns, *fixed),
+            (
+                (name(r["machineID"]), f"{r['datetime']}Z", *(r[c] for c in columns.values()), *fixed.values())
+                for r in rows(source)
+                if chosen(r["machineID"], r["datetime"])
+            ),
+        )
+
+
+def configured(
+    installation: Installation, persistence: str, budget: float, **sections: Mapping[str, Any]
+) -> Installation:
+    """Return the inferred installation with the benchmark's choices and its servers."""
+    settings = installation.settings
+    models = {"persistence": persistence, "false_tickets_per_100_asset_days": budget}
+    update = {"models": settings.models.model_copy(update=models)}
+    for section, values in sections.items():
+        update[section] = getattr(settings, section).model_copy(update=values)
+    return replace(installation, settings=settings.model_copy(update=update))
+
+
+def publish_and_store(program: Program, history: Path, port: int) -> dict[str, int]:
+    """Let ``fleetdx replay`` publish the history while the program takes it in; return what was counted."""
+    ingest = IngestThread(program.subscriber(program.pipeline(max_age_days=ANY_AGE_DAYS)))
+    ingest.start()
+    command = [sys.executable, "-m", "fleetdx", "replay", str(history), "--port", str(port), "--json"]
+    published = json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout)
+    with progress("messages stored") as report:
+        while ingest.messages < published["messages"]:
+            report(ingest.messages, published["messages"])
+            if ingest.idle_seconds > 120:
+                raise SystemExit("nothing was stored for two minutes")
+            time.sleep(0.05)
+    ingest.finish()
+    counted = program.accounting.counters()
+    kept = {name: getattr(counted, name) for name in ("stored", "duplicates", "quarantined", "lost")}
+    return {"messages": published["messages"], **kept}
+
+
+def run_on(
+    store: str, history: Path, folder: Path, train_until: date, until: date, horizon_days: float
+) -> tuple[dict[str, Any], list[tuple[str, int]]]:
+    """Take the whole way on one store; return the report, and the tickets (asset, time in ns)."""
+    begun = time.monotonic()
+    with ExitStack() as stack:
+
+        def started(server: Any) -> Any:
+            server.start()
+            stack.callback(server.stop)
+            return server
+
+        mqtt = started(broker(folder / "broker", free_port()))
+        tickets = started(RoundupServer(folder / "tickets", free_port()))
+        os.environ |= {"BENCH_TICKETS_PASSWORD": roundup.PASSWORD, "BENCH_STORE_TOKEN": influxdb.TOKEN}
+        kept: dict[str, Any] = {"kind": store}
+        if store == "influxdb":
+            server = started(InfluxDBServer(folder / "influxdb", free_port()))
+            kept |= {"url": server.url, "org": influxdb.ORG, "bucket": influxdb.BUCKET}
+            kept |= {"token_env": "BENCH_STORE_TOKEN"}
+        system = {
+            "connector": "roundup", "url": tickets.url, "user": roundup.USER, "password_env": "BENCH_TICKETS_PASSWORD"
+        }  # fmt: skip
+        installation = configured(
+            read_installation(history), PERSISTENCE, BUDGET,
+            mqtt={"port": mqtt.port, "client_id": "fleetdx-bench"}, store=kept, tickets=system,
+        )  # fmt: skip
+        program = stack.enter_context(backtest_program(installation, folder / "data"))
+        counted = publish_and_store(program, history, mqtt.port)
+        opened = History.open(history)
+        program.ledger.note_field_records(field_records(opened))
+        with progress(f"asset-days walked on {store}") as report:
+            walk(program, train_until, until, report)
+        with progress("tickets filed in Roundup") as report:
+            delivered = program.deliver(progress=report)
+        result = evaluated(program, opened.failures(), train_until, until, horizon_days)
+        wished = opened_tickets(installation.register, installation.settings.daily)
+        result |= {
+            "ingest": counted,
+            "tickets_created": delivered.created,
+            "tickets_in_roundup": _issues(tickets),
+            "seconds": round(time.monotonic() - begun, 1),
+        }
+        return result, sorted(zip(wished["asset_id"], wished["opened"].tolist(), strict=True))
+
+
+def _issues(tickets: RoundupServer) -> int:
+    answer = httpx.get(
+        f"{tickets.url}/rest/data/issue",
+        params={"@page_size": 100_000},
+        auth=(roundup.USER, roundup.PASSWORD),
+        headers={"X-Requested-With": "rest"},
+        timeout=60,
+    )
+    answer.raise_for_status()
+    return len(answer.json()["data"]["collection"])
+
+
+def choose(history: Path) -> list[dict[str, Any]]:
+    """Walk May and June, fitted on January to April, with each choice; no later day is read."""
+    rows = []
+    for persistence, budget in CHOICES:
+        installation = configured(read_installation(history), persistence, budget)
+        with tempfile.TemporaryDirectory() as folder, backtest_program(installation, Path(folder)) as program:
+            opened = History.open(history)
+            bring(program, opened)
+            walk(program, date(2015, 4, 30), TRAIN_UNTIL, lambda _done, _total: None)
+            result = evaluated(program, opened.failures(), date(2015, 4, 30), TRAIN_UNTIL, HORIZON_DAYS)
+        row = {"persistence": persistence, "budget": budget}
+        row |= {name: result[name] for name in ("recall", "precision", "tickets", "median_lead_hours")}
+        rows.append(row)
+        console.print(row)
+    return rows
+
+
+def main() -> None:
+    """Run the benchmark."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--dataset", type=Path, default=Path(os.environ.get("FLEETDX_DATASETS", "../shared/datasets")))
+    parser.add_argument("--store", choices=("duckdb", "influxdb", "both"), default="both")
+    parser.add_argument("--horizon", type=float, default=HORIZON_DAYS, help="days")
+    parser.add_argument("--machines", type=int, help="only the first so many")
+    parser.add_argument("--until", type=date.fromisoformat, default=UNTIL)
+    parser.add_argument("--choose", action="store_true", help="try the choices on January to June, and end")
+    options = parser.parse_args()
+    dataset = options.dataset if options.dataset.name == "azure_pdm" else options.dataset / "azure_pdm"
+    if not dataset.is_dir():
+        raise SystemExit(f"no data set at {dataset}; name its folder with --dataset")
+    begun = time.monotonic()
+    with tempfile.TemporaryDirectory(prefix="fleetdx-azure-") as scratch:
+        history = Path(scratch) / "history"
+        last = TRAIN_UNTIL if options.choose else options.until
+        write_history(dataset, history, machines=options.machines, last=last)
+        if options.choose:
+            sys.stdout.write(json.dumps({"choices": choose(history)}) + "\n")
+            return
+        stores = ["duckdb", "influxdb"] if options.store == "both" else [options.store]
+        if influxdb.executable() is None and "influxdb" in stores:
+            console.print("There is no influxd on PATH: the walk on InfluxDB is left out.")
+            stores.remove("influxdb")
+        results = {}
+        tickets = {}
+        for store in stores:
+            results[store], tickets[store] = run_on(
+                store, history, Path(scratch) / store, TRAIN_UNTIL, options.until, options.horizon
+            )
+            say_report(results[store], time.monotonic() - results[store]["seconds"])
+    first = results[stores[0]]
+    same = all(found == tickets[stores[0]] for found in tickets.values()) if len(stores) > 1 else None
+    by_store = {store: {name: result[name] for name in ("seconds", "ingest")} for store, result in results.items()}
+    whole = {"stores": by_store, "same_tickets_on_all_stores": same, "seconds": round(time.monotonic() - begun, 1)}
+    sys.stdout.write(json.dumps(first | whole) + "\n")
+
+
+if __name__ == "__main__":
+    main()
