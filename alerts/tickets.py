@@ -17,6 +17,7 @@ from alerts.models import Alert, AssetDayRun
 from config.installation import Installation
 from config.knowledge import Drawing, FailureMode, Knowledge, Part, Procedure
 from config.register import Asset, AssetType, Language, Site, Text
+from config.units import printed
 
 _WORDS: Mapping[str, tuple[str, str]] = {
     "act_by": ("Act by", "处理期限"),
@@ -186,7 +187,7 @@ def figure(value: float | None, unit: str = "") -> str:
     if value is None:
         return ""
     text = f"{value:+.1f}" if unit == "σ" else f"{value:.4g}"
-    return f"{text} {unit}".strip() if unit != "1" else text
+    return f"{text} {printed(unit)}".strip()
 
 
 def _fault(line: FaultLine, case: Case, language: Language) -> str:

@@ -52,3 +52,13 @@ def _known(unit: str) -> str:
 
 
 Unit = Annotated[str, AfterValidator(_known)]
+
+
+_PRINTED = {
+    "1": "", "degC": "°C", "degF": "°F", "deg": "°", "Ohm": "Ω", "kOhm": "kΩ", "MOhm": "MΩ", "um": "µm", "us": "µs"
+}  # fmt: skip
+
+
+def printed(unit: str) -> str:
+    """Return a unit as people write it; empty for the unit 1."""
+    return _PRINTED.get(unit, unit)

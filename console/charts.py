@@ -24,6 +24,7 @@ from matplotlib.figure import Figure
 
 from config.operating_day import NS, day_bounds
 from config.register import Severity
+from config.units import printed
 
 SEVERITY_COLOURS: dict[Severity, str] = {
     "info": "#6b7280",
@@ -160,7 +161,8 @@ def _dates(times: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
 
 
 def _title(axis: Axes, title: str, unit: str = "") -> None:
-    axis.set_title(f"{title}  [{unit}]" if unit else title, loc="left", fontsize=9, pad=3, fontweight="bold")
+    text = f"{title}  [{printed(unit)}]" if printed(unit) else title
+    axis.set_title(text, loc="left", fontsize=9, pad=3, fontweight="bold")
 
 
 def _draw_signal(axis: Axes, trace: SignalTrace) -> None:

@@ -41,7 +41,8 @@ def rule_diagnoses(
 
     Of several rules for one failure mode that hold, the most severe speaks; one that holds beats one that is unknown,
     and that beats one that does not hold. ``past`` is the base panel of the last weeks, for what is normal.
-    ``settling`` gives how many days ago an asset was repaired: a rule that still looks at days from before says nothing.
+    ``settling`` gives how many days ago an asset was repaired: a rule that still looks at days from before says
+    nothing.
     """
     row = np.datetime64(day, "D")
     by_mode: defaultdict[str, list[RuleResult]] = defaultdict(list)
