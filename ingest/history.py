@@ -4,8 +4,8 @@
     faults       asset_id, time, code, [state, severity, occurrence]
     maintenance  asset_id, time, component, action  failures     asset_id, time, failure_mode
 
-each ``.csv`` or ``.parquet``; times are ISO 8601, UTC where they name no zone. Tables are read in bounded memory,
-in the order of their rows; a replay keeps to the order of time only as far as the tables do.
+each ``.csv`` or ``.parquet``; times are ISO 8601, UTC where they name no zone, exact to the microsecond. Tables are
+read in bounded memory, in the order of their rows; a replay keeps to the order of time only as far as the tables do.
 """
 
 from __future__ import annotations
@@ -204,7 +204,10 @@ class History:
                 if name == "time":
                     instants = pd.to_datetime(column, utc=True, format="ISO8601", errors="coerce")
                     self._refuse(path, frame, instants.isna(), "time", "is no ISO 8601 time", column)
-                    frame[name] = instants.dt.as_unit("ns").astype("int64")
+                    years = instants.dt.year.between(1971, 2099)
+                    self._refuse(path, frame, ~years, "time", "is not between 1971 and 2100", column)
+                    # To the microsecond, as for gateways: a replay of the same rows is then a repetition.
+                    frame[name] = instants.dt.as_unit("us").astype("int64") * 1000
                 else:
                     frame[name] = column
             for name in numbers:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC, datetime
 
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _LAST_MS = 4_102_444_800_000  # the year 2100; past it a count of microseconds would be read as one of milliseconds
 
 
@@ -22,12 +23,12 @@ def nanoseconds(value: str | int) -> int:
             raise WrongTime(f"{str(value)[:40]} is no count of milliseconds since 1970 before 2100")
         return value * 1_000_000
     try:
-        at = datetime.fromisoformat(value)
+        at = datetime.fromisoformat(value.upper())  # RFC 3339 allows t and z
     except ValueError:
         raise WrongTime(f"{value[:40]!r} is not an RFC 3339 time") from None
     if at.tzinfo is None:
         raise WrongTime(f"{value[:40]!r} names no time zone; end it with Z or an offset")
     if not 1970 < at.year < 2100:
         raise WrongTime(f"{value[:40]!r} is not between 1971 and 2100")
-    # Whole seconds and microseconds apart: a float of seconds is too coarse by now.
-    return int(at.replace(microsecond=0).timestamp()) * 1_000_000_000 + at.microsecond * 1000
+    since = at - _EPOCH  # exact, where timestamp() is a float too coarse by now
+    return ((since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds) * 1000
