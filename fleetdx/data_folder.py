@@ -30,6 +30,11 @@ class DataFolder:
         return self.root / "ingest.sqlite3"
 
     @property
+    def relational(self) -> Path:
+        """Scores, alerts, tickets and users (SQLite, through Django)."""
+        return self.root.resolve() / "fleetdx.sqlite3"
+
+    @property
     def registry(self) -> Path:
         """Fitted models, by asset type and version."""
         return self.root / "registry"

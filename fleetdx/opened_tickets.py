@@ -27,4 +27,5 @@ def opened_tickets(register: Register, settings: Daily) -> pd.DataFrame:
             wait: timedelta = allowance(register.site_of(alert.asset_id), settings)
             opened = int((ticket.created_at + wait).timestamp()) * NS
             rows.append((alert.asset_id, alert.failure_mode, opened))
-    return pd.DataFrame(rows, columns=["asset_id", "failure_mode", "opened"]).astype({"opened": "int64"})
+    types = {"asset_id": "str", "failure_mode": "str", "opened": "int64"}
+    return pd.DataFrame(rows, columns=list(types)).astype(types)

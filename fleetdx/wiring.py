@@ -101,8 +101,15 @@ def connect_relational(data: DataFolder) -> None:
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "console.settings")
     import django
     from django.core.management import call_command
+    from django.db import connections
 
     django.setup()
+    # Django reads its settings once; a second folder in the same process (a back-test after another) must not be
+    # written into the first one's tables.
+    database = connections.databases["default"]
+    if database["NAME"] != data.relational:
+        connections.close_all()
+        database["NAME"] = data.relational
     call_command("migrate", verbosity=0, interactive=False)
 
 
