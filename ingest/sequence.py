@@ -36,12 +36,17 @@ class Epoch:
         """The highest number that came, -1 before any did."""
         return self.highs[-1] if self.highs else -1
 
+    def holds(self, seq: int) -> bool:
+        """Whether a number was seen."""
+        at = bisect_right(self.lows, seq)
+        return at > 0 and seq <= self.highs[at - 1]
+
     def add(self, seq: int) -> bool:
         """Note a number; False if it was seen before."""
+        if self.holds(seq):
+            return False
         lows, highs = self.lows, self.highs
         at = bisect_right(lows, seq)
-        if at > 0 and seq <= highs[at - 1]:
-            return False
         joins_left = at > 0 and highs[at - 1] == seq - 1
         joins_right = at < len(lows) and lows[at] == seq + 1
         if joins_left and joins_right:
@@ -96,11 +101,13 @@ class Sequence:
     def _epoch_of(self, seq: int, time: int | None) -> Epoch:
         if self.epochs:
             current = self.epochs[-1]
-            if time is None or seq == current.highest + 1:
+            if time is None:
+                return current
+            by_time = next((epoch for epoch in reversed(self.epochs) if epoch.since <= time), self.epochs[0])
+            if seq == current.highest + 1 and not by_time.holds(seq):
                 return current  # what goes on counting belongs here, even where the clock was set back
             if seq > current.highest or time <= self.latest:
-                # Late, repeated, or after a gap: from before a restart, if its time says so.
-                return next((epoch for epoch in reversed(self.epochs) if epoch.since <= time), self.epochs[0])
+                return by_time  # late, repeated, or after a gap: from before a restart, if its time says so
         # The first of all, or a number that falls back under a newer time: the gateway began to count again.
         if len(self.epochs) == MAX_EPOCHS:
             self.given_up += self.epochs.pop(0).missing
