@@ -12,6 +12,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from alerts.connectors.connector import TicketDraft
+from alerts.feature_words import feature_title
 from alerts.fingerprint import ticket_key
 from alerts.models import Alert, AssetDayRun
 from config.installation import Installation
@@ -28,7 +29,6 @@ _WORDS: Mapping[str, tuple[str, str]] = {
     "normal": ("normal", "正常值"),
     "unknown": ("not reported", "未上报"),
     "faults": ("Fault log of the last days", "近日故障记录"),
-    "times": ("times", "次"),
     "freeze": ("freeze frame", "冻结帧"),
     "do": ("What to do", "处理步骤"),
     "parts": ("Probable parts", "可能需要的备件"),
@@ -170,7 +170,8 @@ def _advice(case: Case, knowledge: Knowledge, language: Language) -> list[str]:
 def _evidence(item: Mapping[str, Any], case: Case, language: Language) -> str:
     unit = unit_of(item["feature"], case.asset_type)
     value, normal = (figure(item[name], unit) or word("unknown", language) for name in ("value", "normal"))
-    return f"  {item['feature']}: {value} ({word('normal', language)}: {normal})"
+    title = feature_title(item["feature"], case.asset_type, language)
+    return f"  {title}: {value} ({word('normal', language)}: {normal})"
 
 
 def unit_of(feature: str, asset_type: AssetType) -> str:
@@ -186,14 +187,14 @@ def figure(value: float | None, unit: str = "") -> str:
     """Return a number as people read it; empty where it is not known."""
     if value is None:
         return ""
-    text = f"{value:+.1f}" if unit == "σ" else f"{value:.4g}"
+    text = f"{value:+.1f}" if unit == "σ" and value else f"{value:.4g}"
     return f"{text} {printed(unit)}".strip()
 
 
 def _fault(line: FaultLine, case: Case, language: Language) -> str:
     code = case.asset_type.fault.get(line.code)
     title = f" {code.title.in_language(language)}" if code is not None else ""
-    text = f"  {line.day} {line.code}{title}: {line.count} {word('times', language)}"
+    text = f"  {line.day} {line.code}{title}: {line.count} ×"
     if line.context:
         frame = ", ".join(f"{name}={figure(value)}" for name, value in line.context.items())
         text += f"; {word('freeze', language)}: {frame}"

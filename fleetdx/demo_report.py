@@ -27,8 +27,8 @@ class DemoReport:
     """The figures. The first four count samples of this run: ``published`` those that gateways sent, repeats included.
 
     ``lost`` are samples that were published and are neither in the store nor in quarantine. The rest speaks of all that
-    the folder holds: of ``failures_injected``, so many were ticketed under their own failure mode before they came;
-    ``false_tickets`` are tickets that no failure followed.
+    the folder holds: of ``failures_injected`` (those that are still growing when the history ends among them), so many
+    were ticketed under their own failure mode before they come; ``false_tickets`` are tickets that no failure follows.
     """
 
     published: int
@@ -56,7 +56,7 @@ class DemoReport:
         lead = f", {self.median_lead_days:.1f} days ahead (median)" if self.median_lead_days is not None else ""
         yield (
             f"[bold]Tickets[/bold]  {self.tickets}: {self.failures_ticketed_in_advance} of {self.failures_injected} "
-            f"failures ticketed before they came{lead}; {self.false_tickets} false"
+            f"failures ticketed before they come{lead}; {self.false_tickets} false"
         )
         yield f"[dim]{self.seconds:.0f} s[/dim]"
 
@@ -73,11 +73,9 @@ def report_of(
     counted = program.accounting.counters()
     run = counted.since(before)
     register, settings = program.installation.register, program.installation.settings
-    failures = truth.failures()
-    failures = failures[failures["time"] <= program.clock()]
     tickets = opened_tickets(register, settings.daily)
     asset_days = AssetDayRun.objects.count()
-    events = evaluate(tickets, failures, asset_days, _HORIZON_DAYS, match_failure_mode=True)
+    events = evaluate(tickets, truth.failures(), asset_days, _HORIZON_DAYS, match_failure_mode=True)
     missing = published["samples"] - published["quarantined_samples"] - count_stored(program, end)
     return DemoReport(
         published=published["samples"] + published["duplicate_samples"],
