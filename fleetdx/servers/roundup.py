@@ -41,7 +41,10 @@ class RoundupServer(ServerProcess):
             sys.executable, str(_bin("roundup-server")), "-n", "127.0.0.1", "-p", str(port), f"fleet={self._home}",
         ]  # fmt: skip
         if os.geteuid() == 0:  # it refuses to run as root
-            command = ["setpriv", "--reuid=nobody", "--regid=nogroup", "--clear-groups", *command]
+            # The kernel forgets with the change of account that it shall end with us, so it is told again.
+            command = [
+                "setpriv", "--reuid=nobody", "--regid=nogroup", "--clear-groups", "--pdeathsig=KILL", *command,
+            ]  # fmt: skip
         super().__init__("roundup", command, folder, port)
 
     @property
@@ -54,6 +57,8 @@ class RoundupServer(ServerProcess):
         if not (self._home / "ready").exists():
             self._make_tracker()
         self._set_port()
+        if os.geteuid() == 0:
+            self._let_its_account_in()
         super().start(within=within)
 
     def _make_tracker(self) -> None:
@@ -76,11 +81,13 @@ class RoundupServer(ServerProcess):
             "create", "user", f"username={USER}", f"password={PASSWORD}", "address=fleetbot@example.test", "roles=User"
         )
         (self._home / "ready").touch()
-        if os.geteuid() == 0:
-            subprocess.run(["chown", "-R", "nobody:nogroup", str(self._home)], check=True)
-            for parent in self._home.parents:  # its account has to reach the tracker
-                if parent.stat().st_uid == 0 and not parent.stat().st_mode & 0o001:
-                    parent.chmod(parent.stat().st_mode | 0o011)
+
+    def _let_its_account_in(self) -> None:
+        """Give the tracker to the account that serves it, and let that account through the folders above."""
+        subprocess.run(["chown", "-R", "nobody:nogroup", str(self._home)], check=True)
+        for parent in self._home.parents:
+            if parent.stat().st_uid == 0 and not parent.stat().st_mode & 0o001:
+                parent.chmod(parent.stat().st_mode | 0o011)
 
     def _set_port(self) -> None:
         """Tell the tracker the address that it is served at this time."""
