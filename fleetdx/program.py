@@ -17,7 +17,7 @@ from diagnostics.sweep import Sweep, SweepReport
 from diagnostics.training import Trainer
 from fleetdx.data_folder import DataFolder
 from fleetdx.terminal import Report
-from fleetdx.wiring import connect_relational, load_rules, telemetry_store, ticket_connector
+from fleetdx.wiring import connect_relational, disconnect_relational, load_rules, telemetry_store, ticket_connector
 from ingest.accounting import Accounting
 from ingest.mqtt import Subscriber
 from ingest.pipeline import Pipeline
@@ -59,6 +59,7 @@ class Program:
         with ExitStack() as opened:
             opened.enter_context(self.data.owned())
             connect_relational(self.data)
+            opened.callback(disconnect_relational)
             from alerts.ledger import DjangoLedger
 
             self.ledger = (self._make_ledger or DjangoLedger)()

@@ -113,6 +113,13 @@ def connect_relational(data: DataFolder) -> None:
     call_command("migrate", verbosity=0, interactive=False)
 
 
+def disconnect_relational() -> None:
+    """Close this thread's connections to the tables."""
+    from django.db import connections
+
+    connections.close_all()
+
+
 def create_user(name: str, folder: Path) -> None:
     """Make a person who may log in; the password is asked for, or read from ``FLEETDX_PASSWORD``."""
     from fleetdx.terminal import say
