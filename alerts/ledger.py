@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 
 import numpy as np
 import pandas as pd
 from django.db import transaction
 
-from alerts.models import AssetDayRun, FieldRecord, Score
+from alerts.models import Alert, AssetDayRun, FieldRecord, Score
 from alerts.plain import number, plain_contributions, plain_fault_log
 from alerts.raising import close_repaired, raise_alerts
 from diagnostics.records import AnomalyScore, AssetDay, DayOutcome
@@ -100,7 +100,7 @@ class DjangoLedger:
         rows: defaultdict[str, list[tuple[str, int, str]]] = defaultdict(list)
         for record in FieldRecord.objects.filter(at__lte=_instant(until)).order_by("at"):
             if record.asset_id in wanted:
-                at = int(record.at.timestamp() * 1000) * 1_000_000
+                at = round(record.at.timestamp() * 1000) * 1_000_000
                 rows[record.kind].append((record.asset_id, at, record.what))
         return {
             name: pd.DataFrame(rows[kind], columns=["asset_id", "time", "what"]).astype({"time": "int64"})
@@ -111,11 +111,17 @@ class DjangoLedger:
     def close_repaired(self, asset_ids: Collection[str], after: int, until: int) -> int:
         """Close alerts by the repairs and failures recorded in (after, until] (ns); return how many were closed."""
         wanted = set(asset_ids)
+        known: dict[str, datetime] = {}
+        for asset_id, at in Alert.objects.exclude(state=Alert.State.CLOSED).values_list("asset_id", "known_at"):
+            if asset_id in wanted:
+                known[asset_id] = min(at, known.get(asset_id, at))
+        if not known:
+            return 0
+        since = max(_instant(after), min(known.values()) - timedelta(milliseconds=1))
         closed = 0
-        for record in FieldRecord.objects.filter(at__gt=_instant(after), at__lte=_instant(until)).order_by("at"):
-            if record.asset_id in wanted:
-                reason = f"{record.kind}: {record.what}"
-                closed += close_repaired(record.asset_id, record.at, reason)
+        for record in FieldRecord.objects.filter(at__gt=since, at__lte=_instant(until)).order_by("at", "pk"):
+            if record.asset_id in known and record.at >= known[record.asset_id]:
+                closed += close_repaired(record.asset_id, record.at, f"{record.kind}: {record.what}")
         return closed
 
 

@@ -5,12 +5,14 @@ The only way there is: service, catch-up, a revision after late data and the bac
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from config.knowledge import Knowledge
 from config.operating_day import day_bounds, operating_day
@@ -55,7 +57,7 @@ class DailyCycle:
     ) -> None:
         self._register, self._knowledge, self._rules, self._settings = register, knowledge, rules, settings
         self._store, self._ledger = store, ledger
-        self._recent: dict[tuple[str, str], tuple[date, date, pd.DataFrame]] = {}
+        self._recent: dict[tuple[str, str], tuple[date, pd.DataFrame]] = {}
         self._sites = {asset.id: asset.site for asset in register.assets.values()}
 
     def outcomes(
@@ -68,15 +70,20 @@ class DailyCycle:
         panel = self._with_past(asset_type, site, day, base)
         rules = self._rules.for_type(asset_type.id)
         back = max([rule.days for rule in rules], default=1)
+        if model is not None:
+            back = max(back, model.ensemble.persistence.n)
+        min_completeness = self._settings.daily.min_completeness
         derived = derived_panel(
-            _without_incomplete(panel, self._settings.daily.min_completeness),
+            without_incomplete(panel, min_completeness),
             pd.Series(site.id, index=panel.index.get_level_values(0).unique()),
             since=np.datetime64(day - timedelta(days=back), "D"),
         )
+        derived = _without_silent_zeros(derived, min_completeness)
         settling = self._settling(site, day, asset_ids, end)
         verdicts: dict[str, AnomalyVerdict] = {}
         if model is not None:
-            derived, verdicts = self._scored(model, panel, derived, asset_ids, day, settling)
+            read = sorted({name for rule in rules for name in rule.expression.detectors} - {ENSEMBLE})
+            derived, verdicts = self._scored(model, panel, derived, asset_ids, day, settling, read)
         diagnoses: dict[str, list[Diagnosis]] = {asset_id: [] for asset_id in asset_ids}
         results = [rule.evaluate(derived, self._sites) for rule in rules]
         for diagnosis in rule_diagnoses(
@@ -89,7 +96,7 @@ class DailyCycle:
                 anomaly_diagnosis(asset_id, day, end, verdict, self._settings.models, model.version)
             )
         features = {
-            str(key[0]): dict(zip(base.columns, map(float, row), strict=True))
+            str(key[0]): {name: float(value) for name, value in zip(base.columns, row, strict=True) if np.isfinite(value)}
             for key, row in zip(base.index, base.to_numpy(), strict=True)
         }
         by_asset = dict(list(faults.groupby("asset_id"))) if len(faults) else {}
@@ -101,7 +108,7 @@ class DailyCycle:
                 ),
                 arrivals_revision=due[asset_id],
                 features=features[asset_id],
-                scores=_scores_of(verdicts.get(asset_id)),
+                scores=verdicts[asset_id].scores if asset_id in verdicts else (),
                 diagnoses=tuple(diagnoses[asset_id]),
                 model_version=model.version if model is not None else "",
                 rules_version=self._rules.version,
@@ -133,10 +140,12 @@ class DailyCycle:
         first, last = day - timedelta(days=2 * LOOK_BACK_DAYS), day
         key = (asset_type.id, site.id)
         kept = self._recent.get(key)
-        if kept is not None and kept[1] == day - timedelta(days=1):
-            past = kept[2]
+        assets = [a.id for a in self._register.assets.values() if (a.asset_type, a.site) == key]
+        if kept is not None and kept[0] == day - timedelta(days=1):
+            # The others' rows of this day, where it was recorded before and is done again for some.
+            others = sorted(set(assets).difference(base.index.get_level_values(0)))
+            past = pd.concat([kept[1], self._ledger.history(others, day, day)]) if others else kept[1]
         else:
-            assets = [a.id for a in self._register.assets.values() if (a.asset_type, a.site) == key]
             past = self._ledger.history(assets, first, last)
         past = past[past.index.get_level_values(1) >= np.datetime64(first, "D")]
         past = past.drop(index=base.index, errors="ignore")
@@ -150,23 +159,38 @@ class DailyCycle:
         panel: pd.DataFrame,
         verdicts: Mapping[str, AnomalyVerdict],
     ) -> None:
-        panel = panel.copy()
+        levels: defaultdict[str, dict[str, float]] = defaultdict(dict)
         for asset_id, verdict in verdicts.items():
-            if verdict.score is not None:
-                panel.loc[(asset_id, pd.Timestamp(day)), f"score.{ENSEMBLE}"] = verdict.score.level
-        self._recent[asset_type.id, site.id] = (day, day, panel)
+            for score in verdict.scores:
+                levels[f"score.{score.detector}"][asset_id] = score.level
+        remembered = {}
+        for name, of_assets in levels.items():
+            column = panel[name].to_numpy(copy=True) if name in panel else np.full(len(panel), np.nan)
+            column[_rows(panel, list(of_assets), day)] = list(of_assets.values())
+            remembered[name] = column
+        self._recent[asset_type.id, site.id] = (day, panel.assign(**remembered))
 
     def forget(self) -> None:
         """Read the past from the ledger again: what was computed was not recorded."""
         self._recent.clear()
 
     def _settling(self, site: Site, day: date, asset_ids: list[str], end: int) -> dict[str, int]:
-        """Return how many days ago each asset was last repaired or failed, of those that did; 0 is today."""
+        """Return how many days ago each asset was last repaired or failed, of those that did; 0 is today.
+
+        It is 0 as well where that was after this day and is done with: what comes late of the days before a repair
+        raises nothing any more.
+        """
+        done_until: dict[str, date] = {}
+        for asset_id, done in self._ledger.done(asset_ids, day + timedelta(days=1), date.max):
+            done_until[asset_id] = max(done, done_until.get(asset_id, done))
+        until = day_bounds(site.zone, max(done_until.values()))[1] if done_until else end
         days_ago: dict[str, int] = {}
-        for frame in self._ledger.field_records(asset_ids, end).values():
+        for frame in self._ledger.field_records(asset_ids, until - 1).values():
             for asset_id, at in zip(frame["asset_id"], frame["time"], strict=True):
-                ago = (day - operating_day(site.zone, int(at))).days
-                days_ago[asset_id] = min(ago, days_ago.get(asset_id, ago))
+                repaired = operating_day(site.zone, int(at))
+                if repaired <= max(day, done_until.get(asset_id, day)):
+                    ago = max(0, (day - repaired).days)
+                    days_ago[asset_id] = min(ago, days_ago.get(asset_id, ago))
         return days_ago
 
     def _scored(
@@ -177,8 +201,12 @@ class DailyCycle:
         asset_ids: list[str],
         day: date,
         settling: Mapping[str, int],
+        read: Sequence[str],
     ) -> tuple[pd.DataFrame, dict[str, AnomalyVerdict]]:
-        """Return the derived panel with its ``score.*`` columns, and what the model says of the day."""
+        """Return the derived panel with its ``score.*`` columns, and what the model says of the day.
+
+        ``read`` names the detectors whose own scores the rules read: these are recorded too.
+        """
         ensemble = model.ensemble
         today = derived[derived.index.get_level_values(1) == np.datetime64(day, "D")]
         today = today.loc[today.index.get_level_values(0).isin(asset_ids)]
@@ -189,43 +217,54 @@ class DailyCycle:
             scored[name] = levels[name].reindex(derived.index).fillna(before)
         thresholds, threshold_levels = ensemble.thresholds, ensemble.threshold_levels
         combined = scored[f"score.{ENSEMBLE}"]
-        persistent = anomalous(combined, threshold_levels[ENSEMBLE], ensemble.persistence)
+        persistent = anomalous(combined, threshold_levels[ENSEMBLE], ensemble.persistence).array
         parts = dict(zip(today.index.get_level_values(0), ensemble.explain(today), strict=True))
+        held = persistent[_rows(derived, asset_ids, day)]
+        at = _rows(today, asset_ids, day)
+        numbers = {name: (raw[name].to_numpy()[at], levels[f"score.{name}"].to_numpy()[at]) for name in raw.columns}
         verdicts = {}
-        for asset_id in asset_ids:
-            row = (asset_id, pd.Timestamp(day))
-            level = float(combined.loc[row])
-            held = persistent.loc[row]
-            condition = None if held is pd.NA else bool(held)
-            if settling.get(asset_id, ensemble.persistence.n) < ensemble.persistence.n:
-                condition = None
-            score = None
-            if np.isfinite(level):
-                score = AnomalyScore(
+        for i, asset_id in enumerate(asset_ids):
+            scores = tuple(
+                AnomalyScore(
                     asset_id=asset_id,
                     day=day,
-                    detector=ENSEMBLE,
+                    detector=name,
                     version=model.version,
-                    score=float(raw[ENSEMBLE].loc[row]),
-                    threshold=float(thresholds[ENSEMBLE]),
-                    level=level,
-                    contributions=tuple(Contribution(*part) for part in parts[asset_id]),
+                    score=float(numbers[name][0][i]),
+                    threshold=float(thresholds[name]),
+                    level=float(numbers[name][1][i]),
+                    contributions=tuple(Contribution(*p) for p in parts[asset_id]) if name == ENSEMBLE else (),
                 )
-            verdicts[asset_id] = AnomalyVerdict(score, condition)
+                for name in (ENSEMBLE, *read)
+                if name in numbers and np.isfinite(numbers[name][1][i])
+            )
+            known = bool(np.isfinite(numbers[ENSEMBLE][1][i])) and held[i] is not pd.NA
+            settled = settling.get(asset_id, ensemble.persistence.n) >= ensemble.persistence.n
+            verdicts[asset_id] = AnomalyVerdict(scores, bool(held[i]) if known and settled else None)
         return scored, verdicts
 
 
-def _scores_of(verdict: AnomalyVerdict | None) -> tuple[AnomalyScore, ...]:
-    return (verdict.score,) if verdict is not None and verdict.score is not None else ()
+def _rows(panel: pd.DataFrame, asset_ids: Sequence[str], day: date) -> NDArray[np.intp]:
+    """Return the places of some assets' rows of one day, all of which the panel holds."""
+    return panel.index.get_indexer(panel_index(asset_ids, [np.datetime64(day, "D")] * len(asset_ids)))
 
 
-def _without_incomplete(panel: pd.DataFrame, min_completeness: float) -> pd.DataFrame:
+def without_incomplete(panel: pd.DataFrame, min_completeness: float) -> pd.DataFrame:
     """Make unknown what was measured on days too incomplete to say what the day was like."""
     incomplete = panel["completeness"] < min_completeness
     if not incomplete.any():
         return panel
     measured = [c for c in panel.columns if c.rpartition(".")[2] in STATISTICS or c.startswith("exposure.")]
     return panel.assign(**{name: panel[name].mask(incomplete) for name in measured})
+
+
+def _without_silent_zeros(panel: pd.DataFrame, min_completeness: float) -> pd.DataFrame:
+    """Make unknown, on days too incomplete, the faults that were not seen: nobody was there to see them."""
+    incomplete = panel["completeness"] < min_completeness
+    if not incomplete.any():
+        return panel
+    unseen = [c for c in panel.columns if c == "faults.novel" or (c.startswith("faults.") and c.endswith("count"))]
+    return panel.assign(**{name: panel[name].mask(incomplete & (panel[name] == 0)) for name in unseen})
 
 
 def _no_measurements(signals: list[str]) -> pd.DataFrame:

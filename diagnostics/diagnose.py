@@ -21,9 +21,12 @@ _HOUR = timedelta(hours=1)
 
 
 class AnomalyVerdict(NamedTuple):
-    """What the model says of one asset-day: its score, and whether it is anomalous persistently (``None``: unknown)."""
+    """What the model says of one asset-day: its scores, and whether it is anomalous persistently (``None``: unknown).
 
-    score: AnomalyScore | None
+    The ensemble's score comes first; where the day has none, there is no score at all.
+    """
+
+    scores: tuple[AnomalyScore, ...]
     condition: bool | None
 
 
@@ -39,8 +42,9 @@ def rule_diagnoses(
 ) -> list[Diagnosis]:
     """Return one diagnosis for each asset and each failure mode that a rule speaks of.
 
-    Of several rules for one failure mode that hold, the most severe speaks; one that holds beats one that is unknown,
-    and that beats one that does not hold. ``past`` is the base panel of the last weeks, for what is normal.
+    Of several rules for one failure mode that hold, the most severe speaks (of those the one that opens a ticket, then
+    the most urgent), and what any of them suppresses is suppressed; one that holds beats one that is unknown, and that
+    beats one that does not hold. ``past`` is the base panel of the last weeks, for what is normal.
     ``settling`` gives how many days ago an asset was repaired: a rule that still looks at days from before says
     nothing.
     """
@@ -55,13 +59,23 @@ def rule_diagnoses(
             answers = [(r, _answer(columns[id(r)], asset_id, r.rule, settling)) for r in candidates]
             holding = [r for r, answer in answers if answer]
             if holding:
-                speaker = max(holding, key=lambda r: SEVERITIES.index(r.rule.written.severity))
+                speaker = max(holding, key=_weight)
                 condition: bool | None = True
             else:
                 condition = None if any(answer is None for _, answer in answers) else False
                 speaker = next(r for r, answer in answers if answer is condition)
-            found.append(_said_by_rule(speaker, past, asset_id, day, mode, condition, known_at, knowledge, version))
+            suppresses = dict.fromkeys(m for r in holding or [speaker] for m in r.rule.suppresses)
+            found.append(
+                _said_by_rule(
+                    speaker, tuple(suppresses), past, asset_id, day, mode, condition, known_at, knowledge, version
+                )
+            )
     return found
+
+
+def _weight(result: RuleResult) -> tuple[int, bool, timedelta]:
+    written = result.rule.written
+    return SEVERITIES.index(written.severity), written.ticket == "auto", -written.act_within
 
 
 def _answer(column: pd.Series, asset_id: str, rule: Rule, settling: Mapping[str, int]) -> bool | None:
@@ -73,6 +87,7 @@ def _answer(column: pd.Series, asset_id: str, rule: Rule, settling: Mapping[str,
 
 def _said_by_rule(
     result: RuleResult,
+    suppresses: tuple[str, ...],
     past: pd.DataFrame,
     asset_id: str,
     day: date,
@@ -97,7 +112,7 @@ def _said_by_rule(
         ticket=written.ticket,
         iso14224=knowledge.failure_modes[mode].iso14224,
         advise=written.advise,
-        suppresses=(*result.rule.suppresses, ANOMALY.code),
+        suppresses=(*suppresses, ANOMALY.code),
         evidence=evidence,
     )
 
@@ -106,7 +121,7 @@ def anomaly_diagnosis(
     asset_id: str, day: date, known_at: int, verdict: AnomalyVerdict, settings: Models, version: str
 ) -> Diagnosis:
     """Return what the model alone says: that something is unlike before, and which numbers."""
-    parts = verdict.score.contributions if verdict.score is not None and verdict.condition else ()
+    parts = verdict.scores[0].contributions if verdict.scores and verdict.condition else ()
     return Diagnosis(
         asset_id=asset_id,
         day=day,

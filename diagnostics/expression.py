@@ -8,9 +8,11 @@ can be reached. A number that is not known is NaN, a condition that is not known
 from __future__ import annotations
 
 import ast
-from collections.abc import Callable, Iterator, Mapping
+import re
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -26,6 +28,8 @@ MAX_LENGTH = 2_000
 MAX_DEPTH = 20
 MAX_NODES = 300
 MAX_DAYS = 60
+DAYS_SINCE = 30
+"""Days that ``days_since_fault`` looks back where it does not say."""
 
 Floats = NDArray[np.float64]
 Kind = Literal["number", "condition"]
@@ -93,12 +97,13 @@ class Expression:
     """A compiled condition.
 
     ``terms`` are the numbers that it compares, in the order of its text; ``fault_codes`` are the codes that it counts;
-    ``days`` is how many days it looks at, today included.
+    ``detectors`` are those whose scores it reads; ``days`` is how many days it looks at, today included.
     """
 
     text: str
     terms: tuple[Term, ...]
     fault_codes: tuple[str, ...]
+    detectors: tuple[str, ...]
     days: int
     _evaluate: Callable[[Frame], Floats]
 
@@ -110,11 +115,12 @@ class Expression:
 
 @dataclass(frozen=True, slots=True)
 class _Part:
-    """A compiled piece: its kind, and of a number its dimension (``None``: plain)."""
+    """A compiled piece: its kind, of a number its dimension (``None``: plain), and how many days it looks at."""
 
     kind: Kind
     evaluate: Callable[[Frame], Floats]
     dimension: str | None = None
+    days: int = 1
 
 
 def compile_expression(text: str, scope: Scope) -> Expression:
@@ -124,9 +130,20 @@ def compile_expression(text: str, scope: Scope) -> Expression:
     part = compiler.compile(tree)
     if part.kind != "condition":
         raise ExpressionError(f"{_shown(tree)} is a number; a rule needs a condition, such as a comparison")
+    if part.days > MAX_DAYS:
+        raise ExpressionError(f"looks at {part.days} days, at most {MAX_DAYS} are kept")
     return Expression(
-        text, tuple(compiler.terms.values()), tuple(sorted(compiler.fault_codes)), compiler.days, part.evaluate
+        text,
+        tuple(compiler.terms.values()),
+        tuple(sorted(compiler.fault_codes)),
+        tuple(sorted(compiler.detectors)),
+        part.days,
+        part.evaluate,
     )
+
+
+_ASSIGNED = re.compile(r"(?<![=<>!])=(?!=)")
+_DAYS = re.compile(r"\bdays\s*=")
 
 
 def _parsed(text: str) -> ast.expr:
@@ -139,13 +156,15 @@ def _parsed(text: str) -> ast.expr:
     if deepest > MAX_DEPTH:
         raise ExpressionError(f"has brackets nested deeper than {MAX_DEPTH}")
     try:
-        tree = ast.parse(" ".join(text.split()), mode="eval").body
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # Python's advice on Python is of no use here
+            tree = ast.parse(" ".join(text.split()), mode="eval").body
         if sum(1 for _ in ast.walk(tree)) > MAX_NODES:
             raise ExpressionError(f"has more than {MAX_NODES} parts")
         if _height(tree) > 3 * MAX_DEPTH:
             raise ExpressionError(f"is nested deeper than {MAX_DEPTH}")
     except SyntaxError as error:
-        hint = " (compare with ==)" if "=" in text.replace("==", "").replace(">=", "").replace("<=", "") else ""
+        hint = " (compare with ==)" if _ASSIGNED.search(_DAYS.sub("", text)) else ""
         raise ExpressionError(f"cannot be read at character {error.offset or 1}: {error.msg}{hint}") from None
     except (ValueError, RecursionError, MemoryError, OverflowError) as error:
         raise ExpressionError(f"cannot be read: {type(error).__name__}") from None
@@ -187,7 +206,7 @@ class _Compiler:
         self._columns = dict(scope.columns())
         self.terms: dict[str, Term] = {}
         self.fault_codes: set[str] = set()
-        self.days = 1
+        self.detectors: set[str] = set()
         self._functions: dict[str, Callable[[ast.Call], _Part]] = {
             "faults": self._faults,
             "rate": self._rate,
@@ -259,15 +278,15 @@ class _Compiler:
                 result = np.where(either, decided, pick(result, value))
             return result
 
-        return _Part("condition", evaluate)
+        return _Part("condition", evaluate, days=_longest(parts))
 
     def _unary(self, node: ast.UnaryOp) -> _Part:
         if isinstance(node.op, ast.Not):
             inner = self._condition(node.operand)
-            return _Part("condition", lambda frame: 1.0 - inner.evaluate(frame))
+            return _Part("condition", lambda frame: 1.0 - inner.evaluate(frame), days=inner.days)
         if isinstance(node.op, ast.USub):
             number = self._number(node.operand)
-            return _Part("number", lambda frame: -number.evaluate(frame), number.dimension)
+            return _Part("number", lambda frame: -number.evaluate(frame), number.dimension, number.days)
         raise ExpressionError(f"{_shown(node)} is not part of the rule language")
 
     def _compare(self, node: ast.Compare) -> _Part:
@@ -287,7 +306,7 @@ class _Compiler:
                 result = np.where((result == 0) | (one == 0), 0.0, np.minimum(result, one))
             return result
 
-        return _Part("condition", evaluate)
+        return _Part("condition", evaluate, days=_longest(parts))
 
     def _arithmetic(self, node: ast.BinOp) -> _Part:
         if type(node.op) not in _ARITHMETIC:
@@ -304,7 +323,7 @@ class _Compiler:
             value = apply(left.evaluate(frame), right.evaluate(frame))
             return np.where(np.isfinite(value), value, np.nan)  # 1/0 is not known, not infinite
 
-        return _Part("number", evaluate, unit)
+        return _Part("number", evaluate, unit, _longest((left, right)))
 
     def _same_dimension(self, node: ast.expr, left: _Part, right: _Part) -> None:
         if left.dimension and right.dimension and left.dimension != right.dimension:
@@ -338,12 +357,13 @@ class _Compiler:
         return part
 
     def _days(self, node: ast.Call, default: int | None) -> int:
+        if len(node.keywords) > 1:
+            raise ExpressionError(f"{_shown(node)} names days twice")
         for keyword in node.keywords:
             value = keyword.value
             days = value.value if isinstance(value, ast.Constant) else None
             if isinstance(days, bool) or not isinstance(days, int) or not 1 <= days <= MAX_DAYS:
                 raise ExpressionError(f"{_shown(node)}: days must be a whole number from 1 to {MAX_DAYS}")
-            self.days = max(self.days, days)
             return days
         if default is None:
             raise ExpressionError(f"{_shown(node)} needs days=...")
@@ -375,7 +395,7 @@ class _Compiler:
 
     def _faults(self, node: ast.Call) -> _Part:
         column, days = f"faults.{self._fault_code(node)}.count", self._days(node, 1)
-        return _Part("number", lambda frame: _sum(frame.column(column), days))
+        return _Part("number", lambda frame: _sum(frame.column(column), days), days=days)
 
     def _rate(self, node: ast.Call) -> _Part:
         self._no_days(node)
@@ -384,39 +404,48 @@ class _Compiler:
 
     def _score(self, node: ast.Call) -> _Part:
         self._no_days(node)
-        column = f"score.{self._text(node, 'a detector', (*self._scope.detectors, 'ensemble'))}"
-        return _Part("number", lambda frame: frame.column(column))
+        name = self._text(node, "a detector", (*self._scope.detectors, "ensemble"))
+        self.detectors.add(name)
+        return _Part("number", lambda frame: frame.column(f"score.{name}"))
 
     def _days_since_fault(self, node: ast.Call) -> _Part:
-        self._no_days(node)
-        column = f"faults.{self._fault_code(node)}.count"
-        return _Part("number", lambda frame: _days_since(frame.column(column) > 0))
+        column, days = f"faults.{self._fault_code(node)}.count", self._days(node, DAYS_SINCE)
+        return _Part("number", lambda frame: _days_since(frame.column(column), days), days=days)
 
     def _exposure(self, node: ast.Call) -> _Part:
         if node.args:
             raise ExpressionError(f"{_shown(node)} takes days=... alone")
         days = self._days(node, 1)
-        return _Part("number", lambda frame: _sum(frame.column("exposure.hours"), days), "time")
+        return _Part("number", lambda frame: _sum(frame.column("exposure.hours"), days), "time", days)
 
     def _over_days(self, node: ast.Call, reduce: Callable[[Floats], Floats]) -> _Part:
         inner = self._number(self._one(node, "a column, and days=..."))
         days = self._days(node, None)
-        return _Part("number", lambda frame: _reduced(inner.evaluate(frame), days, reduce), inner.dimension)
+        return _Part(
+            "number",
+            lambda frame: _reduced(inner.evaluate(frame), days, reduce),
+            inner.dimension,
+            inner.days + days - 1,
+        )
 
     def _count(self, node: ast.Call) -> _Part:
         inner = self._condition(self._one(node, "a condition, and days=..."))
         days = self._days(node, None)
-        return _Part("number", lambda frame: _sum(inner.evaluate(frame), days))
+        return _Part("number", lambda frame: _sum(inner.evaluate(frame), days), days=inner.days + days - 1)
 
     def _abs(self, node: ast.Call) -> _Part:
         self._no_days(node)
         inner = self._number(self._one(node, "a number"))
-        return _Part("number", lambda frame: np.abs(inner.evaluate(frame)), inner.dimension)
+        return _Part("number", lambda frame: np.abs(inner.evaluate(frame)), inner.dimension, inner.days)
 
     def _known(self, node: ast.Call) -> _Part:
         self._no_days(node)
         inner = self._number(self._one(node, "a column"))
-        return _Part("condition", lambda frame: np.isfinite(inner.evaluate(frame)).astype(np.float64))
+        return _Part("condition", lambda frame: np.isfinite(inner.evaluate(frame)).astype(np.float64), days=inner.days)
+
+
+def _longest(parts: Iterable[_Part]) -> int:
+    return max(part.days for part in parts)
 
 
 def _dotted(node: ast.expr) -> str:
@@ -435,9 +464,14 @@ def _last_days(values: Floats, days: int) -> Floats:
 
 def _sum(values: Floats, days: int) -> Floats:
     """Sum of the known days; unknown where today is. A day that did not report counts as nothing."""
-    padded = np.pad(np.nan_to_num(values), ((0, 0), (days, 0)))
-    total = np.cumsum(padded, axis=1)
-    return np.where(np.isnan(values), np.nan, total[:, days:] - total[:, :-days])
+    if days == 1:
+        return values
+    # From the oldest day on, and not as a difference of running totals: the same wherever the panel begins.
+    padded = np.pad(np.nan_to_num(values), ((0, 0), (days - 1, 0)))
+    total = padded[:, : values.shape[1]].copy()
+    for later in range(1, days):
+        total += padded[:, later : later + values.shape[1]]
+    return np.where(np.isnan(values), np.nan, total)
 
 
 def _reduced(values: Floats, days: int, reduce: Callable[[Floats], Floats]) -> Floats:
@@ -473,8 +507,9 @@ def _slope(window: Floats) -> Floats:
     return np.asarray(np.where(spread > 0, np.nansum(day * value, axis=1) / spread, np.nan))
 
 
-def _days_since(happened: NDArray[np.bool_]) -> Floats:
-    """Days since it last happened, 0 if today; unknown where it never did."""
-    place: Any = np.arange(happened.shape[1])
-    last = np.maximum.accumulate(np.where(happened, place, -1), axis=1)
-    return np.where(last >= 0, place - last, np.nan).astype(np.float64)
+def _days_since(counts: Floats, days: int) -> Floats:
+    """Days since it last happened, 0 if today; unknown where today is, or where it did not in the last ``days``."""
+    place = np.arange(counts.shape[1])
+    last = np.maximum.accumulate(np.where(counts > 0, place, -days), axis=1)
+    ago = place - last
+    return np.where(np.isnan(counts) | (ago >= days), np.nan, ago.astype(np.float64))

@@ -12,11 +12,10 @@ from zoneinfo import ZoneInfo
 
 import pandas as pd
 
-from config.operating_day import day_bounds, operating_day
+from config.operating_day import NS, day_bounds, operating_day
 from config.register import SEVERITIES, AssetType, Severity
 from diagnostics.records import DailyFaultLog, FaultLogEntry
 
-NS = 1_000_000_000
 LOOK_BACK_DAYS = 30
 """Days before in which a code makes it known (not new), and on two of which it makes it recurring."""
 RECURRING_DAYS = 2
@@ -49,10 +48,12 @@ def daily_fault_log(
     for code, time, state, severity, context in zip(*columns, strict=True):
         if time < end:
             events[code].append(_Event(int(time), state == "set", severity, context))
+    for of_one_code in events.values():
+        of_one_code.sort(key=lambda event: event.time)  # stable: the set and the clear of one instant keep their order
     entries = [
         entry
         for code in sorted(events)
-        if (entry := _entry(asset_type, code, sorted(events[code]), zone, start, end)) is not None
+        if (entry := _entry(asset_type, code, events[code], zone, start, end)) is not None
     ]
     return DailyFaultLog(
         asset_id=asset_id,

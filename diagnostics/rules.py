@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import string
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -15,12 +16,12 @@ import numpy as np
 import pandas as pd
 from pydantic import Field
 
-from config.knowledge import Knowledge
+from config.knowledge import ANOMALY, Knowledge
 from config.nearest import did_you_mean
 from config.register import Name, Register, Severity, Strict, Text
 from config.settings import Duration
 from config.source import ConfigError, Problem, Source, load_yaml, validate
-from diagnostics.expression import Expression, ExpressionError, Frame, Scope, Term, compile_expression
+from diagnostics.expression import MAX_DAYS, Expression, ExpressionError, Frame, Scope, Term, compile_expression
 from diagnostics.records import Evidence
 from models.derive import LOOK_BACK_DAYS
 from models.persistence import Persistence
@@ -81,7 +82,8 @@ class Rule:
         frame = Frame(panel)
         raw = frame.gather_condition(self.expression.evaluate(frame))
         valid = self._valid(panel, sites)
-        condition = self.persistence.apply(raw).mask(~valid, False)
+        # What the days before say does not decide a day that says nothing itself: it neither raises nor clears.
+        condition = self.persistence.apply(raw).mask(raw.isna(), pd.NA).mask(~valid, False)
         return RuleResult(self, frame, condition)
 
     def _valid(self, panel: pd.DataFrame, sites: Mapping[str, str]) -> pd.Series:
@@ -169,8 +171,10 @@ def load(files: Iterable[Path], register: Register, knowledge: Knowledge, detect
             read += [(source, number, text) for number, text in enumerate(texts)]
         except ConfigError as error:
             problems += error.problems
-    names: dict[str, str] = {text.rule: text.failure_mode for _, _, text in read}
+    # What a file that could not be read would have named is not held against the others.
+    names: dict[str, str] | None = None if problems else {text.rule: text.failure_mode for _, _, text in read}
     rules: list[Rule] = []
+    places: list[tuple[Source, int]] = []
     first: dict[str, str] = {}
     for source, number, text in read:
         before = len(problems)
@@ -180,8 +184,11 @@ def load(files: Iterable[Path], register: Register, knowledge: Knowledge, detect
         first.setdefault(text.rule, f"{source.file}:{source.line((number, 'rule'))}")
         expression, persistence = _checked(source, number, text, names, register, knowledge, detectors, problems)
         if len(problems) == before and expression is not None and persistence is not None:
-            suppresses = tuple(dict.fromkeys(names.get(name, name) for name in text.suppresses))
+            suppresses = tuple(dict.fromkeys((names or {}).get(name, name) for name in text.suppresses))
             rules.append(Rule(text, expression, persistence, suppresses))
+            places.append((source, number))
+    if not problems:
+        problems += _circles(rules, places)
     if problems:
         raise ConfigError(problems)
     content = json.dumps([rule.written.model_dump(mode="json") for rule in rules], sort_keys=True)
@@ -192,7 +199,7 @@ def _checked(
     source: Source,
     number: int,
     text: RuleText,
-    names: Mapping[str, str],
+    names: Mapping[str, str] | None,
     register: Register,
     knowledge: Knowledge,
     detectors: Sequence[str],
@@ -200,57 +207,93 @@ def _checked(
 ) -> tuple[Expression | None, Persistence | None]:
     """Check one rule's names and texts; what is wrong is added to ``problems``."""
 
-    def wrong(field: str, message: str) -> None:
-        problems.append(source.problem((number, field), message))
+    def wrong(message: str, *where: str | int) -> None:
+        problems.append(source.problem((number, *where), message))
 
     persistence = expression = None
     try:
         persistence = Persistence.parse(text.for_)
     except ValueError as error:
-        wrong("for", str(error))
+        wrong(str(error), "for")
     modes = knowledge.failure_modes
     if text.failure_mode not in modes:
-        wrong("failure_mode", f"unknown failure mode {text.failure_mode!r}{did_you_mean(text.failure_mode, modes)}")
-    for name in text.suppresses:
-        if name not in modes and name not in names:
-            wrong("suppresses", f"unknown rule or failure mode {name!r}{did_you_mean(name, [*names, *modes])}")
-    for reference in text.advise:
+        wrong(f"unknown failure mode {text.failure_mode!r}{did_you_mean(text.failure_mode, modes)}", "failure_mode")
+    elif text.failure_mode == ANOMALY.code:
+        wrong(f"{ANOMALY.code} is what a model alone says; a rule names what it has recognised", "failure_mode")
+    for place, name in enumerate(text.suppresses):
+        if names is not None and name not in modes and name not in names:
+            message = f"unknown rule or failure mode {name!r}{did_you_mean(name, [*names, *modes])}"
+            wrong(message, "suppresses", place)
+    for place, reference in enumerate(text.advise):
         try:
             knowledge.resolve(reference)
         except KeyError as error:
-            wrong("advise", str(error.args[0]))
-    for site in text.valid.sites:
+            wrong(str(error.args[0]), "advise", place)
+    for place, site in enumerate(text.valid.sites):
         if site not in register.sites:
-            wrong("valid", f"unknown site {site!r}{did_you_mean(site, register.sites)}")
+            wrong(f"unknown site {site!r}{did_you_mean(site, register.sites)}", "valid", "sites", place)
+    if text.valid.since is not None and text.valid.until is not None and text.valid.since > text.valid.until:
+        wrong(f"ends on {text.valid.until}, before it begins on {text.valid.since}", "valid", "until")
     asset_type = register.asset_types.get(text.asset_type)
     if asset_type is None:
         known = register.asset_types
-        wrong("asset_type", f"unknown asset type {text.asset_type!r}{did_you_mean(text.asset_type, known)}")
+        wrong(f"unknown asset type {text.asset_type!r}{did_you_mean(text.asset_type, known)}", "asset_type")
         return None, persistence
     try:
         expression = compile_expression(text.when, Scope(asset_type, tuple(detectors)))
     except ExpressionError as error:
-        wrong("when", str(error))
+        wrong(f"when: {error}", "when")
         return None, persistence
+    if persistence is not None and expression.days + persistence.n - 1 > MAX_DAYS:
+        days = expression.days + persistence.n - 1
+        wrong(f"when and for together look at {days} days, at most {MAX_DAYS} are kept", "for")
     terms = {term.text: 0.0 for term in expression.terms}
     for language in ("en", "zh"):
         try:
             _filled(getattr(text.text, language), terms, "")
-        except (KeyError, ValueError, IndexError) as error:
-            name = str(error.args[0]) if error.args else ""
-            wrong("text", f"{language}: {{{name}}} is not read by this rule{did_you_mean(name, terms)}")
+        except ValueError as error:
+            wrong(f"text.{language}: {error}", "text", language)
     return expression, persistence
 
 
+def _circles(rules: Sequence[Rule], places: Sequence[tuple[Source, int]]) -> Iterator[Problem]:
+    """Failure modes that suppress each other, over however many rules: together they would leave no ticket at all."""
+    explains: dict[str, set[str]] = {}
+    for rule in rules:
+        explains.setdefault(rule.written.failure_mode, set()).update(rule.suppresses)
+    for rule, (source, number) in zip(rules, places, strict=True):
+        mode = rule.written.failure_mode
+        for other in rule.suppresses:
+            reached, ahead = set[str](), [other]
+            while ahead:
+                step = ahead.pop()
+                if step not in reached:
+                    reached.add(step)
+                    ahead += explains.get(step, ())
+            if mode in reached:
+                message = f"{mode} suppresses {other}, which suppresses {mode}: neither would get a ticket"
+                if mode == other:
+                    message = f"{mode} suppresses itself"
+                yield source.problem((number, "suppresses"), message)
+
+
+_FORM = re.compile(r"\+?(\.[0-9])?[efg%]?")
+
+
 def _filled(template: str, values: Mapping[str, float], unknown: str) -> str:
-    """Fill ``{column}`` and ``{column:.1f}``; nothing else of Python's format language is followed."""
+    """Fill ``{column}`` and ``{column:.1f}``; nothing else of Python's format language is followed.
+
+    Raises ``ValueError`` where a placeholder is none, or is not among ``values``.
+    """
     pieces = []
     for literal, name, form, conversion in string.Formatter().parse(template):
         pieces.append(literal)
         if name is None:
             continue
-        if conversion or name not in values:
-            raise KeyError(name)
+        if name not in values:
+            raise ValueError(f"{{{name}}} is not read by this rule{did_you_mean(name, values)}")
+        if conversion or not _FORM.fullmatch(form or ""):
+            raise ValueError(f"{{{name}}} is followed by what is no format; write it as {{{name}:.1f}}")
         value = values[name]
         pieces.append(format(value, form or ".3g") if np.isfinite(value) else unknown)
     return "".join(pieces)

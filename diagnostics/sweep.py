@@ -128,18 +128,19 @@ class Sweep:
         for group in groups:
             if stop is not None and stop.is_set():
                 break
-            self._do(group, now, report)
+            self._do(group, report)
             progress(report.asset_days, total)
         return report
 
-    def _do(self, group: Due, now: datetime, report: SweepReport) -> None:
+    def _do(self, group: Due, report: SweepReport) -> None:
         asset_type, site = self._register.asset_types[group.asset_type], self._register.sites[group.site]
-        start, end = day_bounds(site.zone, group.day)
+        end = day_bounds(site.zone, group.day)[1]
         assets = list(group.revisions)
         done = self._ledger.done(assets, group.day, group.day)
-        self._ledger.close_repaired(assets, start, end)
-        made_at = min(now, datetime.fromtimestamp(end // NS, UTC) + _DAY)
-        model = self._trainer.model(asset_type, group.day, made_at)
+        # From the beginning: a repair may be written down long after it was done. The day's end is the next day's.
+        self._ledger.close_repaired(assets, 0, end - 1)
+        # As of the day, whenever the sweep runs: after a stop a model gets the name that it would have had.
+        model = self._trainer.model(asset_type, group.day, datetime.fromtimestamp(end // NS, UTC))
         outcomes = self._cycle.outcomes(asset_type, site, group.day, group.revisions, model)
         try:
             self._ledger.record(outcomes)

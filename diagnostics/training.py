@@ -12,7 +12,7 @@ import pandas as pd
 from config.operating_day import day_bounds
 from config.register import AssetType, Register
 from config.settings import Settings
-from diagnostics.daily import ActiveModel
+from diagnostics.daily import ActiveModel, without_incomplete
 from diagnostics.ledger import Ledger
 from models.derive import derived_panel
 from models.ensemble import Ensemble
@@ -41,11 +41,13 @@ class Trainer:
             version = self._registry.active(asset_type.id)
             if version is not None:
                 known = ActiveModel(self._registry.load(asset_type.id, version.name), version.name)
-            elif len(self._days_known.get(asset_type.id, ())) >= self._settings.models.min_training_days:
-                return self.fit(asset_type, day - timedelta(days=1), now)
-            elif asset_type.id not in self._days_known:
-                self._recall(asset_type, day)
-                return self.model(asset_type, day, now)
+            else:
+                if asset_type.id not in self._days_known:
+                    self._recall(asset_type)
+                # Only days before this one count: which site's day was done first makes no difference.
+                before = sum(1 for seen in self._days_known[asset_type.id] if seen < day)
+                if before >= self._settings.models.min_training_days:
+                    return self.fit(asset_type, day - timedelta(days=1), now)
             if known is not None:
                 self._active[asset_type.id] = known
         return known
@@ -73,7 +75,7 @@ class Trainer:
         )
         try:
             ensemble = Ensemble.fit(
-                derived_panel(base, groups),
+                derived_panel(without_incomplete(base, self._settings.daily.min_completeness), groups),
                 healthy,
                 detectors=settings.detectors,
                 false_tickets_per_100_asset_days=settings.false_tickets_per_100_asset_days,
@@ -101,9 +103,9 @@ class Trainer:
     def _assets(self, asset_type: AssetType) -> list[str]:
         return sorted(a.id for a in self._register.assets.values() if a.asset_type == asset_type.id)
 
-    def _recall(self, asset_type: AssetType, day: date) -> None:
+    def _recall(self, asset_type: AssetType) -> None:
         """Count the days that were recorded before this process began."""
-        history = self._ledger.history(self._assets(asset_type), _LONG_AGO, day - timedelta(days=1))
+        history = self._ledger.history(self._assets(asset_type), _LONG_AGO, date.max)
         self._days_known[asset_type.id] = set()
         if "completeness" in history:
             known = history[history["completeness"] >= self._settings.daily.min_completeness]
