@@ -1,0 +1,322 @@
+"""Outages with a real broker and real processes: what was acknowledged to a gateway is stored, and counts once."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import pytest
+from ingesting import ingesting
+from mosquitto_server import Gateway, running_mosquitto, until
+
+from config.register import Register
+from fleetdx.servers.mosquitto import MosquittoServer
+from ingest.accounting import Accounting
+from telemetry.duckdb import DuckDBStore
+from telemetry.memory import MemoryStore
+from telemetry.records import FaultEvent, Measurement
+from telemetry.store import StoreRejected, StoreUnavailable, TelemetryStore
+
+ROOT = Path(__file__).parents[2]
+
+
+class Troubled(MemoryStore):
+    """A real store that fails while ``trouble`` says so."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.trouble: Callable[[Sequence[Measurement]], None] = lambda _: None
+        self.calls = 0
+
+    def write(self, measurements: Sequence[Measurement], faults: Sequence[FaultEvent]) -> None:
+        self.calls += 1
+        self.trouble(measurements)
+        super().write(measurements, faults)
+
+
+def body(seq: int) -> bytes:
+    return json.dumps({"seq": seq, "ts": time.time_ns() // 1_000_000 - 10**6 + seq, "signals": {"rpm": seq}}).encode()
+
+
+def values(store: TelemetryStore) -> list[float]:
+    return [v for frame in store.read_measurements(["bus-1"], ["rpm"], 0, 2**62) for v in frame["rpm"]]
+
+
+def test_a_broker_that_restarts_in_the_middle_loses_nothing(
+    tmp_path: Path, topic_prefix: str, register: Register, accounting: Accounting
+) -> None:
+    store, total = MemoryStore(), 400
+    with (
+        running_mosquitto(tmp_path / "broker") as broker,
+        ingesting(broker.port, topic_prefix, register, accounting, store) as thread,
+    ):
+        gateway = Gateway(broker.port)
+        for seq in range(total):
+            gateway.send(f"{topic_prefix}/bus-1/telemetry", body(seq))
+            time.sleep(0.002)
+            if seq in (100, 250):
+                broker.stop()
+                until(lambda: "broker" in thread.subscriber.problem)
+                broker.start()
+        gateway.finish()
+        until(lambda: accounting.counters().stored >= total)
+        assert thread.subscriber.problem == ""
+    assert sorted(values(store)) == [float(seq) for seq in range(total)]
+    counters = accounting.counters()
+    assert (counters.stored, counters.lost, counters.quarantined) == (total, 0, 0)
+
+
+def test_while_the_store_is_away_nothing_is_acknowledged_and_afterwards_nothing_is_lost(
+    mosquitto: MosquittoServer, topic_prefix: str, register: Register, accounting: Accounting
+) -> None:
+    store = Troubled()
+
+    def away(_: Sequence[Measurement]) -> None:
+        raise StoreUnavailable("the server is away")
+
+    with ingesting(mosquitto.port, topic_prefix, register, accounting, store) as thread:
+        store.trouble = away
+        gateway = Gateway(mosquitto.port)
+        for seq in range(60):
+            gateway.send(f"{topic_prefix}/bus-1/telemetry", body(seq))
+        gateway.finish()
+        until(lambda: store.calls >= 2)
+        assert thread.subscriber.problem == "the server is away"
+        assert accounting.counters().stored == 0
+    # Nothing was acknowledged: to the next process the broker gives all of it.
+    store.trouble = lambda _: None
+    with ingesting(mosquitto.port, topic_prefix, register, accounting, store) as thread:
+        until(lambda: accounting.counters().stored == 60)
+        assert thread.subscriber.problem == ""
+    # And that was acknowledged: to the next one nothing, or it would count as duplicates.
+    with ingesting(mosquitto.port, topic_prefix, register, accounting, store):
+        time.sleep(0.3)
+    counters = accounting.counters()
+    assert (counters.stored, counters.duplicates, counters.lost) == (60, 0, 0)
+    assert sorted(values(store)) == [float(seq) for seq in range(60)]
+
+
+def test_a_store_that_comes_back_is_used_again_without_a_restart(
+    mosquitto: MosquittoServer, topic_prefix: str, register: Register, accounting: Accounting
+) -> None:
+    store = Troubled()
+
+    def away_at_first(_: Sequence[Measurement]) -> None:
+        if store.calls <= 2:
+            raise StoreUnavailable("the server is away")
+
+    store.trouble = away_at_first
+    with ingesting(mosquitto.port, topic_prefix, register, accounting, store):
+        gateway = Gateway(mosquitto.port)
+        for seq in range(30):
+            gateway.send(f"{topic_prefix}/bus-1/telemetry", body(seq))
+        gateway.finish()
+        until(lambda: accounting.counters().stored == 30)
+    assert store.calls > 2
+    assert accounting.counters().duplicates == 0
+
+
+def test_a_store_that_takes_nothing_at_all_ends_the_subscriber_and_keeps_the_messages(
+    mosquitto: MosquittoServer, topic_prefix: str, register: Register, accounting: Accounting
+) -> None:
+    store = Troubled()
+
+    def refuse(_: Sequence[Measurement]) -> None:
+        raise StoreRejected("no such bucket", stops_the_line=True)
+
+    with ingesting(mosquitto.port, topic_prefix, register, accounting, store) as thread:
+        store.trouble = refuse
+        gateway = Gateway(mosquitto.port)
+        gateway.send(f"{topic_prefix}/bus-1/telemetry", body(0))
+        gateway.finish()
+        until(lambda: not thread.is_alive())
+        assert isinstance(thread.failure, StoreRejected)
+        assert thread.subscriber.problem == "no such bucket"
+    store.trouble = lambda _: None
+    with ingesting(mosquitto.port, topic_prefix, register, accounting, store):
+        until(lambda: accounting.counters().stored == 1)
+
+
+def test_a_defect_of_ours_costs_the_message_that_meets_it_and_no_other(
+    mosquitto: MosquittoServer, topic_prefix: str, register: Register, accounting: Accounting
+) -> None:
+    store = Troubled()
+
+    def stumble(measurements: Sequence[Measurement]) -> None:
+        if any(measurement.values["rpm"] == 13 for measurement in measurements):
+            raise ZeroDivisionError("division by zero")
+
+    store.trouble = stumble
+    with ingesting(mosquitto.port, topic_prefix, register, accounting, store) as thread:
+        gateway = Gateway(mosquitto.port)
+        for seq in range(40):
+            gateway.send(f"{topic_prefix}/bus-1/telemetry", body(seq))
+        gateway.finish()
+        until(lambda: accounting.counters().received == 40)
+        assert thread.is_alive()
+    [kept] = accounting.quarantined()
+    assert (kept.reason, json.loads(kept.payload)["seq"]) == ("internal-error", 13)
+    assert sorted(values(store)) == [float(seq) for seq in range(40) if seq != 13]
+
+
+def test_two_of_the_same_client_id_do_not_make_a_third_of_the_messages(
+    mosquitto: MosquittoServer, topic_prefix: str, register: Register, tmp_path: Path
+) -> None:
+    """An operator starts a second program by mistake: they take the session from each other, and nothing is lost."""
+    store, accounts = MemoryStore(), [Accounting(tmp_path / f"{n}.sqlite3") for n in range(2)]
+    for account in accounts:
+        account.open()
+    with (
+        ingesting(mosquitto.port, topic_prefix, register, accounts[0], store),
+        ingesting(mosquitto.port, topic_prefix, register, accounts[1], store),
+    ):
+        gateway = Gateway(mosquitto.port)
+        for seq in range(50):
+            gateway.send(f"{topic_prefix}/bus-1/telemetry", body(seq))
+        gateway.finish()
+        until(lambda: len(values(store)) == 50)
+    for account in accounts:
+        account.close()
+
+
+class Fleet:
+    """Gateways of real assets that publish until told to stop, and remember what they sent."""
+
+    def __init__(self, port: int, prefix: str, assets: Sequence[str]) -> None:
+        self._gateway, self._prefix, self._assets = Gateway(port), prefix, assets
+        self._ending = threading.Event()
+        self.sent: dict[str, set[int]] = {asset: set() for asset in assets}
+        self.faults: dict[str, int] = dict.fromkeys(assets, 0)
+        self.samples = 0
+        self._thread = threading.Thread(target=self._publish)
+        self._thread.start()
+
+    def _publish(self) -> None:
+        base, seq = time.time_ns() // 1_000_000 - 3_000_000, 0
+        while not self._ending.wait(0.004):
+            for asset in self._assets:
+                times = [base + seq * 10 + i for i in range(3)]
+                content = [{"ts": ts, "signals": {"speed": seq % 100, "battery_voltage": 110}} for ts in times]
+                self._send(asset, "telemetry", {"seq": seq, "samples": content})
+                self.sent[asset].update(ts * 1_000_000 for ts in times)
+                self.samples += 3
+                if seq % 7 == 0:
+                    self._send(asset, "faults", {"seq": self.faults[asset], "ts": base + seq * 10, "code": "E1001"})
+                    self.faults[asset] += 1
+                    self.samples += 1
+            seq += 1
+
+    def _send(self, asset: str, kind: str, content: dict[str, object]) -> None:
+        self._gateway.send(f"{self._prefix}/{asset}/{kind}", json.dumps(content))
+
+    def finish(self) -> None:
+        self._ending.set()
+        self._thread.join()
+        self._gateway.finish(within=120)
+
+
+def installation(folder: Path, port: int, prefix: str) -> Path:
+    """The sample installation, with this broker."""
+    shutil.copytree(ROOT / "config" / "rail", folder)
+    text = (folder / "settings.yaml").read_text()
+    text, changed = re.subn(r"(?m)^  port: 1883.*$", f"  port: {port}", text)
+    assert changed == 1
+    text, changed = re.subn(r"(?m)^  prefix: fleet .*$|^  prefix: fleet$", f"  prefix: {prefix}", text)
+    assert changed == 1
+    (folder / "settings.yaml").write_text(text)
+    return folder
+
+
+@pytest.mark.faults
+def test_kill_9_of_the_program_at_any_moment_loses_nothing_and_counts_nothing_twice(
+    mosquitto: MosquittoServer, topic_prefix: str, tmp_path: Path
+) -> None:
+    rng, kills = random.Random(os.urandom(8)), 8
+    config, data = installation(tmp_path / "config", mosquitto.port, topic_prefix), tmp_path / "data"
+    program = str(Path(sys.executable).parent / "fleetdx")
+    command = [program, "ingest", "-c", str(config), "-d", str(data)]
+    account_file = data / "ingest.sqlite3"
+    assets = ["EMU-01-A", "EMU-01-B", "EMU-01-C"]
+
+    def progress() -> int:
+        """Messages in the account, read beside the running program."""
+        if not account_file.exists():
+            return 0
+        account = Accounting(account_file)
+        account.open()
+        try:
+            return account.counters().messages
+        finally:
+            account.close()
+
+    # The first run opens the session at the broker; from then on it queues what comes while nobody is there.
+    subprocess.run([*command, "--idle-exit", "1"], check=True, timeout=60, capture_output=True)
+    fleet = Fleet(mosquitto.port, topic_prefix, assets)
+    try:
+        for _ in range(kills):
+            before = progress()
+            with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) as running:
+                until(lambda before=before: progress() > before, within=60)  # type: ignore[misc]
+                time.sleep(rng.uniform(0, 0.8))
+                assert running.poll() is None
+                running.send_signal(signal.SIGKILL)
+                running.communicate()
+    finally:
+        fleet.finish()
+    done = subprocess.run([*command, "--idle-exit", "3", "--json"], timeout=120, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    counted = json.loads(done.stdout.splitlines()[-1])
+    print(f"\n{kills} kills, {fleet.samples} samples sent: {counted}")
+    assert counted["lost"] == 0
+    assert counted["quarantined"] == 0
+    assert counted["stored"] == fleet.samples  # neither lost nor counted twice
+    assert counted["received"] == fleet.samples + counted["duplicates"]
+    store = DuckDBStore(data / "telemetry.duckdb")
+    store.open()
+    for asset in assets:
+        frames = store.read_measurements([asset], ["speed", "battery_voltage"], 0, 2**62)
+        times = [time for frame in frames for time in frame["time"]]
+        assert len(times) == len(set(times))
+        assert set(times) == fleet.sent[asset]
+        assert len(store.read_faults([asset], 0, 2**62)) == fleet.faults[asset]
+    store.close()
+    account = Accounting(account_file)
+    account.open()
+    assert sum(day.measurements + day.faults for day in account.arrivals()) == fleet.samples
+    account.close()
+
+
+@pytest.mark.faults
+def test_what_a_broker_that_is_killed_loses_is_counted(
+    tmp_path: Path, topic_prefix: str, register: Register, accounting: Accounting
+) -> None:
+    """mosquitto writes its state once a second: what it acknowledged since may go, and the numbering tells."""
+    store, total = MemoryStore(), 2000
+    with (
+        running_mosquitto(tmp_path / "broker") as broker,
+        ingesting(broker.port, topic_prefix, register, accounting, store),
+    ):
+        gateway = Gateway(broker.port)
+        for seq in range(total):
+            gateway.send(f"{topic_prefix}/bus-1/telemetry", body(seq))
+            time.sleep(0.001)
+            if seq in (400, 800, 1200):
+                broker.kill()
+                time.sleep(0.3)
+                broker.start()
+        gateway.finish()
+        until(lambda: accounting.counters().stored + accounting.counters().lost == total, within=60)
+    counters = accounting.counters()
+    assert len(values(store)) == len(set(values(store))) == counters.stored
+    assert len(set(range(total)) - {int(value) for value in values(store)}) == counters.lost
+    print(f"\n3 kills of the broker: {counters}")
