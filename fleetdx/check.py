@@ -30,10 +30,7 @@ def check_config(folder: Path, *, as_json: bool) -> int:
     if as_json:
         print_json({"ok": True, **found, "problems": []})
     else:
-        say(
-            f"[green]{folder} is usable:[/green] "
-            + ", ".join(f"{n} {what.replace('_', ' ')}" for what, n in found.items())
-        )
+        say(", ".join(f"{n} {what.replace('_', ' ')}" for what, n in found.items()), f"{folder} is usable: ", "green")
     return 0
 
 
@@ -46,7 +43,7 @@ def check_rules(folder: Path, *, as_json: bool) -> int:
     if as_json:
         print_json({"ok": True, "rules": [rule.name for rule in rules.rules], "version": rules.version, "problems": []})
     else:
-        say(f"[green]{len(rules.rules)} rules are well formed[/green] (version {rules.version})")
+        say(f" (version {rules.version})", f"{len(rules.rules)} rules are well formed", "green")
     return 0
 
 
@@ -73,7 +70,7 @@ def _report_problems(error: ConfigError, *, as_json: bool) -> int:
     if as_json:
         print_json({"ok": False, "problems": [str(problem) for problem in error.problems]})
     else:
-        say(f"[bold red]{len(error.problems)} problem{'s' * (len(error.problems) != 1)}:[/bold red]")
+        say("", f"{len(error.problems)} problem{'s' * (len(error.problems) != 1)}:", "bold red")
         for problem in error.problems:
             say(f"  {problem}")
     return NO

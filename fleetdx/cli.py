@@ -46,16 +46,9 @@ DEFAULT_DATA = Path("fleetdx-data")
 def _global(
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Say more about what happens.")] = False,
 ) -> None:
-    from rich.logging import RichHandler
+    from fleetdx.terminal import log_to_person
 
-    from fleetdx.terminal import console
-
-    logging.basicConfig(
-        level=logging.INFO if verbose else logging.WARNING,
-        format="%(message)s",
-        datefmt="%H:%M:%S",
-        handlers=[RichHandler(console=console, show_path=False)],
-    )
+    log_to_person(logging.INFO if verbose else logging.WARNING)
 
 
 @app.command("check-config")
@@ -195,14 +188,20 @@ def demo(
         datetime | None,
         typer.Option(formats=["%Y-%m-%d"], help="First simulated day; by default the history ends yesterday."),
     ] = None,
-    days: Annotated[int, typer.Option(min=30, max=120, help="Simulated days of history.")] = 49,
+    days: Annotated[int, typer.Option(min=32, max=120, help="Simulated days of history.")] = 49,
     seed: Annotated[int, typer.Option(help="Seed of the simulation.")] = 1,
     port: Annotated[int, typer.Option(help="Port of the console on this machine; 0 takes a free one.")] = 8080,
     store: Annotated[str, typer.Option(help="duckdb, or influxdb with the four options below.")] = "duckdb",
-    influx_url: Annotated[str, typer.Option(envvar="INFLUXDB_V2_URL")] = "http://127.0.0.1:8086",
-    influx_org: Annotated[str, typer.Option(envvar="INFLUXDB_V2_ORG")] = "fleetdx",
-    influx_bucket: Annotated[str, typer.Option(envvar="INFLUXDB_V2_BUCKET")] = "fleetdx-demo",
-    influx_token: Annotated[str, typer.Option(envvar="INFLUXDB_V2_TOKEN", show_envvar=True)] = "",
+    influx_url: Annotated[
+        str, typer.Option(help="Address of InfluxDB.", envvar="INFLUXDB_V2_URL")
+    ] = "http://127.0.0.1:8086",
+    influx_org: Annotated[str, typer.Option(help="Its organisation.", envvar="INFLUXDB_V2_ORG")] = "fleetdx",
+    influx_bucket: Annotated[
+        str, typer.Option(help="A bucket for this demo alone.", envvar="INFLUXDB_V2_BUCKET")
+    ] = "fleetdx-demo",
+    influx_token: Annotated[
+        str, typer.Option(help="A token that may read and write that bucket.", envvar="INFLUXDB_V2_TOKEN")
+    ] = "",
 ) -> None:
     """Show the whole way on a simulated fleet: broker, gateways, daily scores, tickets, console."""
     from fleetdx.demo import Demo, StoreChoice

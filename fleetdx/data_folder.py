@@ -40,8 +40,13 @@ class DataFolder:
         return self.root / "registry"
 
     def prepare(self) -> None:
-        """Make the folder, for this account alone."""
-        self.root.mkdir(mode=0o700, parents=True, exist_ok=True)
+        """Make the folder, for this account alone. Raises ``CannotGoOn`` where it can't be made."""
+        try:
+            self.root.mkdir(mode=0o700, parents=True, exist_ok=True)
+        except OSError as error:
+            raise CannotGoOn(
+                f"{self.root} cannot be the data folder: {error.strerror}. Name another with --data."
+            ) from None
 
     def secret_key(self) -> str:
         """Return the key that signs the console's sessions; made on first use."""

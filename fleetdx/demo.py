@@ -271,9 +271,9 @@ class Demo:
         server = console_server(settings.host, settings.port, program)
         stack.callback(server.close)
         threading.Thread(target=server.run, name="console", daemon=True).start()
-        say(f"\n[bold]Console[/bold]  http://127.0.0.1:{server.effective_port}/   name {USER}   password {password}")
+        say(f"http://127.0.0.1:{server.effective_port}/   name {USER}   password {password}", "\nConsole  ")
         if tickets is not None:
-            say(f"[bold]Tickets[/bold]  {tickets.url}/   name {roundup.USER}   password {roundup.PASSWORD}")
+            say(f"{tickets.url}/   name {roundup.USER}   password {roundup.PASSWORD}", "Tickets  ")
         say(
             f"The fleet goes on, {_LIVE_SPEED:.0f} times as fast as time. Ctrl-C ends; the same command takes up again."
         )

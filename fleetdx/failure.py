@@ -32,10 +32,10 @@ def stops_with_a_message(command: Callable[P, None]) -> Callable[P, None]:
         try:
             command(*args, **kwargs)
         except ConfigError as error:
-            say(f"[bold red]The configuration is not usable.[/bold red]\n{error}")
+            say(f"\n{error}", "The configuration is not usable.", "bold red")
             raise typer.Exit(NO) from None
         except (CannotGoOn, StoreError, OSError) as error:
-            say(f"[bold red]Stopped:[/bold red] {error}")
+            say(f" {error}", "Stopped:", "bold red")
             raise typer.Exit(MISSING) from None
         except KeyboardInterrupt:
             raise typer.Exit(130) from None

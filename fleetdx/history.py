@@ -10,6 +10,7 @@ from pathlib import Path
 
 from config.operating_day import NS
 from fleetdx.backtest import backtest_program, evaluated, say_report, walk
+from fleetdx.counted import say_counters
 from fleetdx.data_folder import DataFolder
 from fleetdx.field_records import field_records
 from fleetdx.program import Program
@@ -30,13 +31,7 @@ def import_history(folder: Path, config: Path | None, data: Path, *, as_json: bo
         if as_json:
             print_json(counters.as_dict() | {"field_records": records})
         else:
-            say(
-                f"{counters.stored:,} samples stored, {counters.duplicates:,} known already, "
-                f"{counters.quarantined:,} quarantined, {counters.flagged_values:,} values flagged, "
-                f"{records:,} new records of maintenance and failures."
-            )
-            for reason, n in sorted(counters.reasons.items(), key=lambda item: -item[1]):
-                say(f"  {n:,} × {reason}")
+            say_counters(counters, f", {records:,} new records of maintenance and failures")
 
 
 def bring(program: Program, history: History) -> tuple[Counters, int]:

@@ -61,7 +61,9 @@ class Program:
             connect_relational(self.data)
             opened.callback(disconnect_relational)
             from alerts.ledger import DjangoLedger
+            from alerts.outbox import try_all_at_once
 
+            try_all_at_once()  # the folder is ours, so whoever held a ticket is gone
             self.ledger = (self._make_ledger or DjangoLedger)()
             self.store.open()
             opened.callback(self.store.close)

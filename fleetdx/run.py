@@ -15,6 +15,7 @@ from apscheduler.schedulers.background import BackgroundScheduler
 
 from config.source import ConfigError
 from config.watch import Watched
+from fleetdx.counted import say_counters
 from fleetdx.data_folder import DataFolder
 from fleetdx.failure import CannotGoOn
 from fleetdx.ingest_thread import IngestThread
@@ -96,11 +97,14 @@ def console_server(host: str, port: int, program: Program) -> BaseWSGIServer:
 
 
 def ingest(config: Path, data: Path, *, idle_exit: float | None, as_json: bool) -> None:
-    """Take messages until told to stop, or until none came for a while."""
+    """Take messages until told to stop, or until none came for a while.
+
+    Raises ``CannotGoOn`` where none came because none could: no broker answers, or the store does not.
+    """
     stop = _stopping()
     with Program(read_installation(config), DataFolder(data)) as program, progress("messages") as report:
         subscriber = program.subscriber(program.pipeline(max_age_days=None))
-        taken, last = 0, time.monotonic()
+        taken, last, problem = 0, time.monotonic(), ""
 
         def took(messages: int) -> None:
             nonlocal taken, last
@@ -108,16 +112,21 @@ def ingest(config: Path, data: Path, *, idle_exit: float | None, as_json: bool) 
             report(taken, None)
 
         def watch() -> None:
+            nonlocal problem
             while idle_exit is not None and not stop.wait(0.2):
                 if time.monotonic() - last > idle_exit:
+                    problem = subscriber.problem
                     stop.set()
 
         threading.Thread(target=watch, daemon=True).start()
         subscriber.run(stop, took)
+        if problem:
+            raise CannotGoOn(f"nothing can be taken in: {problem}")
+        counters = program.accounting.counters()
         if as_json:
-            print_json(program.accounting.counters().as_dict())
+            print_json(counters.as_dict())
         else:
-            say(str(program.accounting.counters()))
+            say_counters(counters)
 
 
 def score(config: Path, data: Path, *, until: datetime | None, as_json: bool) -> None:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import logging
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
 from rich.console import Console
+from rich.logging import RichHandler
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.text import Text
 
 console = Console(stderr=True, highlight=False)
 """Everything said to a person goes to standard error; standard output is for results."""
@@ -37,9 +40,18 @@ def progress(what: str) -> Iterator[Report]:
         yield report
 
 
-def say(text: str) -> None:
-    """Tell a person something."""
-    console.print(text)
+def say(text: str, heading: str = "", style: str = "bold") -> None:
+    """Tell a person something: as it is, brackets included, and in lines of its own length."""
+    console.print(Text.assemble((heading, style), text), soft_wrap=True)
+
+
+def log_to_person(level: int) -> None:
+    """Let log messages go to standard error: coloured on a terminal, else one plain line each, for journals."""
+    if console.is_terminal:
+        handler: logging.Handler = RichHandler(console=console, show_path=False)
+        logging.basicConfig(level=level, format="%(message)s", datefmt="%H:%M:%S", handlers=[handler])
+    else:
+        logging.basicConfig(level=level, format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr)
 
 
 def print_json(result: Mapping[str, object]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import getpass
 import os
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from alerts.connectors.connector import Connector
 
 NO_CONNECTOR = "none"
+_LONGEST_NAME = 150  # of Django's table
 
 
 def read_installation(folder: Path) -> Installation:
@@ -121,10 +123,18 @@ def disconnect_relational() -> None:
 
 
 def create_user(name: str, folder: Path) -> None:
-    """Make a person who may log in; the password is asked for, or read from ``FLEETDX_PASSWORD``."""
+    """Make a person who may log in, or give that person a new password.
+
+    It is asked for, or read from ``FLEETDX_PASSWORD``. Raises ``CannotGoOn`` where name or password will not do.
+    """
     from fleetdx.terminal import say
 
-    password = os.environ.get("FLEETDX_PASSWORD") or getpass.getpass(f"Password for {name}: ")
+    if not 0 < len(name.strip()) <= _LONGEST_NAME:
+        raise CannotGoOn(f"a name has 1 to {_LONGEST_NAME} characters")
+    password = os.environ.get("FLEETDX_PASSWORD")
+    if not password and not sys.stdin.isatty():
+        raise CannotGoOn("there is no terminal to ask for the password on: set FLEETDX_PASSWORD")
+    password = password or getpass.getpass(f"Password for {name}: ")
     connect_relational(DataFolder(folder))
     from django.contrib.auth import get_user_model
     from django.contrib.auth.password_validation import validate_password

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 from fleetdx.failure import CannotGoOn
-from fleetdx.servers.process import ServerProcess
+from fleetdx.servers.process import ServerProcess, die_with_parent
 
 USER, PASSWORD = "fleetbot", "fleetbot-on-loopback"
 _ADMIN_PASSWORD = "admin-on-loopback"  # noqa: S105
@@ -99,6 +99,6 @@ class RoundupServer(ServerProcess):
 
     def _admin(self, *arguments: str) -> None:
         command = [sys.executable, str(_bin("roundup-admin")), "-i", str(self._home), *arguments]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+        done = subprocess.run(command, capture_output=True, text=True, timeout=120, preexec_fn=die_with_parent)
         if done.returncode != 0:
             raise CannotGoOn(f"roundup-admin {arguments[0]}: {(done.stderr or done.stdout).strip()[-500:]}")
