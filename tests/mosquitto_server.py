@@ -18,11 +18,11 @@ from fleetdx.servers.process import free_port
 
 
 @contextmanager
-def running_mosquitto(folder: Path) -> Iterator[MosquittoServer]:
+def running_mosquitto(folder: Path, *, durable: bool = False) -> Iterator[MosquittoServer]:
     """Run a broker whose state lies in ``folder``; skip the test where none is installed."""
     if mosquitto.executable() is None:
         missing("mosquitto", "apt install mosquitto")
-    broker = MosquittoServer(folder, free_port())
+    broker = MosquittoServer(folder, free_port(), durable=durable)
     broker.start()
     try:
         yield broker

@@ -38,7 +38,7 @@ def executable() -> str | None:
 
 
 class MosquittoServer(ServerProcess):
-    """A broker whose state lies in ``folder``; ``durable``: what it acknowledged survives even kill -9.
+    """A broker whose state lies in ``folder``; ``durable``: of what it acknowledged, kill -9 costs the last instant.
 
     Raises ``FileNotFoundError`` where mosquitto is not installed.
     """
