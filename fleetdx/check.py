@@ -10,7 +10,7 @@ from diagnostics import rule_tests
 from diagnostics.rules import RuleSet
 from fleetdx.failure import NO
 from fleetdx.terminal import print_json, say
-from fleetdx.wiring import load_rules
+from fleetdx.wiring import check_connector, load_rules
 
 
 def check_config(folder: Path, *, as_json: bool) -> int:
@@ -18,6 +18,7 @@ def check_config(folder: Path, *, as_json: bool) -> int:
     try:
         installation = load(folder)
         rules = load_rules(installation)
+        check_connector(installation)
     except ConfigError as error:
         return _report_problems(error, as_json=as_json)
     register = installation.register

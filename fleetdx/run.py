@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from apscheduler.executors.pool import ThreadPoolExecutor
 from apscheduler.schedulers.background import BackgroundScheduler
 
-from config.source import ConfigError
+from config.installation import Installation
 from config.watch import Watched
 from fleetdx.counted import say_counters
 from fleetdx.data_folder import DataFolder
@@ -21,13 +21,13 @@ from fleetdx.failure import CannotGoOn
 from fleetdx.ingest_thread import IngestThread
 from fleetdx.program import Program
 from fleetdx.terminal import print_json, progress, say
-from fleetdx.wiring import read_installation
+from fleetdx.wiring import check_connector, configuration_folder, load_rules, read_installation, ticket_connector
 
 if TYPE_CHECKING:
     from waitress.server import BaseWSGIServer
 
 log = logging.getLogger(__name__)
-_WATCH_SECONDS = 5
+_WATCH_SECONDS = 2
 _DELIVER_SECONDS = 15
 
 
@@ -38,25 +38,23 @@ def run(config: Path, data: Path) -> None:
         from console.context import provide  # Django is set up by now
 
         settings = program.installation.settings
+        _check_ticket_system(program)
         pipeline = program.pipeline()
         ingesting = IngestThread(program.subscriber(pipeline), stop.set)
         scheduler = _scheduler(program, stop)
-        watched = Watched(config)
+        written = configuration_folder(config)
+        watched = Watched(written, _usable) if written is not None else None  # what is inferred does not change
 
         def look_for_changes() -> None:
-            changed = watched.poll(datetime.now(UTC))
-            if changed is None:
-                return
-            try:
+            changed = watched.poll(datetime.now(UTC)) if watched is not None else None
+            if changed is not None:
                 program.adopt(changed)
-            except ConfigError as error:
-                log.error("The changed configuration is not usable; the old one stays in force:\n%s", error)
-            else:
                 pipeline.adopt(changed.register)
                 provide(program.installation, program.store)
                 say("The changed configuration is in force; store, mqtt and console take up theirs at the next start.")
 
-        scheduler.add_job(look_for_changes, "interval", seconds=_WATCH_SECONDS)
+        if written is not None:
+            scheduler.add_job(look_for_changes, "interval", seconds=_WATCH_SECONDS)
         console = console_server(settings.console.host, settings.console.port, program)
         ingesting.start()
         scheduler.start()
@@ -66,6 +64,19 @@ def run(config: Path, data: Path) -> None:
         scheduler.shutdown(wait=True)
         console.close()
         ingesting.finish()
+
+
+def _check_ticket_system(program: Program) -> None:
+    """Raise ``CannotGoOn`` where tickets could never be delivered; opens no connection."""
+    connector = ticket_connector(program.installation)
+    if connector is not None:
+        connector.close()
+
+
+def _usable(installation: Installation) -> None:
+    """Raise ``ConfigError`` for what reading the files does not show."""
+    load_rules(installation)
+    check_connector(installation)
 
 
 def _scheduler(program: Program, stop: threading.Event) -> BackgroundScheduler:
@@ -139,6 +150,7 @@ def score(config: Path, data: Path, *, until: datetime | None, as_json: bool) ->
             return at
 
     with Program(read_installation(config), DataFolder(data), clock) as program:
+        _check_ticket_system(program)
         with progress("scoring asset-days") as report:
             swept = program.score(progress=report)
         with progress("delivering tickets") as report:

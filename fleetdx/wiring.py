@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from config.infer import infer
 from config.installation import Installation, load
+from config.source import ConfigError, Problem
 from diagnostics.rules import RuleSet
 from diagnostics.rules import load as load_rule_files
 from fleetdx.data_folder import DataFolder
@@ -30,16 +31,22 @@ def read_installation(folder: Path) -> Installation:
         ConfigError: what is wrong with it.
         CannotGoOn: there is no such folder, or it is neither.
     """
-    if (folder / "sites.yaml").is_file():
-        return load(folder)
-    if (folder / "config").is_dir():
-        return load(folder / "config")
+    written = configuration_folder(folder)
+    if written is not None:
+        return load(written)
     if any(folder.glob("telemetry.*")) or any(folder.glob("faults.*")):
         return infer(folder)
     raise CannotGoOn(
         f"{folder} is no configuration folder (it has no sites.yaml) and no history folder (no telemetry.csv). "
         "Copy the sample config/rail to begin with, and name it with --config."
     )
+
+
+def configuration_folder(folder: Path) -> Path | None:
+    """Return where the configuration is written: ``folder``, or ``config`` in it; ``None``: it has to be inferred."""
+    if (folder / "sites.yaml").is_file():
+        return folder
+    return folder / "config" if (folder / "config").is_dir() else None
 
 
 def load_rules(installation: Installation) -> RuleSet:
@@ -50,6 +57,18 @@ def load_rules(installation: Installation) -> RuleSet:
         installation.knowledge,
         installation.settings.models.detectors,
     )
+
+
+def check_connector(installation: Installation) -> None:
+    """Raise ``ConfigError`` where the settings name a ticket connector that does not exist."""
+    from alerts.connectors.connector import Permanent, connector_class
+
+    name = installation.settings.tickets.connector
+    try:
+        if name != NO_CONNECTOR:
+            connector_class(name)
+    except Permanent as error:
+        raise ConfigError([Problem("settings.yaml", 0, f"tickets.connector: {error}")]) from None
 
 
 def telemetry_store(installation: Installation, data: DataFolder) -> TelemetryStore:
@@ -74,17 +93,19 @@ def ticket_connector(installation: Installation) -> Connector | None:
     """Return the ticket connector that the settings choose; ``None`` where they choose none.
 
     Raises:
-        CannotGoOn: its secret is missing.
-        Permanent: there is no such connector, or a setting that it needs is missing.
+        CannotGoOn: its secret is missing, or a setting that it needs, or there is no such connector.
     """
-    from alerts.connectors.connector import connector_class
+    from alerts.connectors.connector import Permanent, connector_class
 
     settings = installation.settings.tickets
     if settings.connector == NO_CONNECTOR:
         return None
     variable = settings.password_env or settings.secret_env
     value = secret(variable, f"the secret of connector {settings.connector}") if variable else ""
-    return connector_class(settings.connector).from_settings(settings, value)
+    try:
+        return connector_class(settings.connector).from_settings(settings, value)
+    except Permanent as error:
+        raise CannotGoOn(f"settings.yaml, tickets: {error}") from None
 
 
 def secret(variable: str, what: str) -> str:
