@@ -96,7 +96,9 @@ class DailyCycle:
                 anomaly_diagnosis(asset_id, day, end, verdict, self._settings.models, model.version)
             )
         features = {
-            str(key[0]): {name: float(value) for name, value in zip(base.columns, row, strict=True) if np.isfinite(value)}
+            str(key[0]): {
+                name: float(value) for name, value in zip(base.columns, row, strict=True) if np.isfinite(value)
+            }
             for key, row in zip(base.index, base.to_numpy(), strict=True)
         }
         by_asset = dict(list(faults.groupby("asset_id"))) if len(faults) else {}

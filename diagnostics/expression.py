@@ -57,6 +57,12 @@ class Scope:
         if self.asset_type.distance is not None:
             yield "exposure.distance", dimension(self.asset_type.signal[self.asset_type.distance].unit)
 
+    def names(self) -> Iterator[str]:
+        """Yield the name of everything that a panel can hold and an expression read, be it through a function."""
+        yield from (name for name, _ in self.columns())
+        yield from (f"faults.{code}.{what}" for code in self.asset_type.fault for what in ("count", "rate"))
+        yield from (f"score.{name}" for name in (*self.detectors, "ensemble"))
+
 
 @dataclass(frozen=True, slots=True)
 class Term:
@@ -101,6 +107,7 @@ class Expression:
     """
 
     text: str
+    scope: Scope
     terms: tuple[Term, ...]
     fault_codes: tuple[str, ...]
     detectors: tuple[str, ...]
@@ -134,6 +141,7 @@ def compile_expression(text: str, scope: Scope) -> Expression:
         raise ExpressionError(f"looks at {part.days} days, at most {MAX_DAYS} are kept")
     return Expression(
         text,
+        scope,
         tuple(compiler.terms.values()),
         tuple(sorted(compiler.fault_codes)),
         tuple(sorted(compiler.detectors)),
@@ -165,7 +173,8 @@ def _parsed(text: str) -> ast.expr:
             raise ExpressionError(f"is nested deeper than {MAX_DEPTH}")
     except SyntaxError as error:
         hint = " (compare with ==)" if _ASSIGNED.search(_DAYS.sub("", text)) else ""
-        raise ExpressionError(f"cannot be read at character {error.offset or 1}: {error.msg}{hint}") from None
+        place = f"at character {error.offset}" if error.offset else "to its end"
+        raise ExpressionError(f"cannot be read {place}: {error.msg}{hint}") from None
     except (ValueError, RecursionError, MemoryError, OverflowError) as error:
         raise ExpressionError(f"cannot be read: {type(error).__name__}") from None
     return tree

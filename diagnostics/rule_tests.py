@@ -12,7 +12,7 @@ What a day does not name is not known on it; a fault code that no day names was 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -23,7 +23,7 @@ from pydantic import Field
 
 from config.nearest import did_you_mean
 from config.register import Strict
-from config.source import ConfigError, Problem, load_yaml, validate
+from config.source import ConfigError, Problem, Source, load_yaml, validate
 from diagnostics.rules import Rule, RuleSet
 from models.panel import panel_index
 
@@ -81,6 +81,10 @@ def run(rules: RuleSet, files: Iterable[Path]) -> RuleTestReport:
                 message = f"unknown rule {case.rule!r}{did_you_mean(case.rule, by_name)}"
                 broken.append(source.problem((number, "rule"), message))
                 continue
+            unknown = list(_unknown_columns(rule, case, source, number))
+            if unknown:
+                broken += unknown
+                continue
             cases += 1
             answer = _answer(rule, case)
             expected = None if case.fires == "unknown" else case.fires
@@ -96,6 +100,17 @@ def run(rules: RuleSet, files: Iterable[Path]) -> RuleTestReport:
             if needed not in seen:
                 failures.append(Problem("rules", 0, f"rule {name!r} has no test case in which it {words}"))
     return RuleTestReport(len(by_name), cases, tuple(failures))
+
+
+def _unknown_columns(rule: Rule, case: _Case, source: Source, number: int) -> Iterator[Problem]:
+    """A misspelt column is one that did not report, and a case that is silent for that proves nothing."""
+    known = set(rule.expression.scope.names())
+    for place, day in enumerate(case.days):
+        for name in day:
+            if name not in known:
+                yield source.problem(
+                    (number, "days", place, name), f"unknown column {name!r}{did_you_mean(name, known)}"
+                )
 
 
 def _answer(rule: Rule, case: _Case) -> bool | None:

@@ -286,7 +286,11 @@ def _filled(template: str, values: Mapping[str, float], unknown: str) -> str:
     Raises ``ValueError`` where a placeholder is none, or is not among ``values``.
     """
     pieces = []
-    for literal, name, form, conversion in string.Formatter().parse(template):
+    try:
+        parsed = list(string.Formatter().parse(template))
+    except ValueError:
+        raise ValueError("a brace that stands alone; write {{ or }} for one that is meant") from None
+    for literal, name, form, conversion in parsed:
         pieces.append(literal)
         if name is None:
             continue
