@@ -258,7 +258,7 @@ PAYLOADS = st.one_of(
 )
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(PAYLOADS, st.booleans())
 def test_the_fast_way_and_the_careful_way_read_the_same(message: tuple[Kind, Any], ascii_only: bool) -> None:
     kind, content = message

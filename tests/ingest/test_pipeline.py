@@ -290,7 +290,7 @@ def test_a_crash_at_any_moment_loses_nothing_and_counts_nothing_twice(
             if crash and moment == "after the account":
                 raise Crash
 
-    messages = [telemetry(n) for n in range(40)]
+    messages = [telemetry(n) for n in range(16)]
     acknowledged, redelivered = 0, 0
     for round_number in range(100):
         crash = round_number % 3 == 1
@@ -308,8 +308,8 @@ def test_a_crash_at_any_moment_loses_nothing_and_counts_nothing_twice(
         store.close()
         if done:
             break
-    assert kept == 80
-    assert (counters.stored, counters.duplicates, counters.lost) == (80, redelivered, 0)
+    assert kept == 32
+    assert (counters.stored, counters.duplicates, counters.lost) == (32, redelivered, 0)
 
 
 def test_a_sample_counts_to_the_day_at_its_assets_site(

@@ -361,7 +361,7 @@ def test_a_store_that_is_not_there_is_unavailable(name: str, tmp_path: Path) -> 
 
 
 def test_reading_twice_as_much_of_one_asset_takes_no_more_memory(make: Make) -> None:
-    rows, chunk = 80_000, 4_000
+    rows, chunk = 60_000, 3_000
     store = make()
     store.open()
     for first in range(0, rows, 20_000):
