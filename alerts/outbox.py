@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import random
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -43,15 +44,16 @@ def deliver(
     progress: Callable[[int, int | None], None] = lambda _done, _total: None,
 ) -> DeliveryReport:
     """Deliver every ticket that is due at ``now``; one that fails never keeps the others waiting."""
-    report = DeliveryReport()
+    report, began = DeliveryReport(), time.monotonic()
     due = list(
         Ticket.objects.filter(Q(next_attempt_at=None) | Q(next_attempt_at__lte=now), status=Ticket.Status.PENDING)
         .select_related("alert")
         .order_by("id")
     )
     for number, ticket in enumerate(due):
-        if _leased(ticket, now):
-            _deliver_one(connector, compose, ticket, now, retry_after, report)
+        at = now + timedelta(seconds=time.monotonic() - began)  # a round may outlast a lease
+        if _leased(ticket, at):
+            _deliver_one(connector, compose, ticket, at, retry_after, report)
         progress(number + 1, len(due))
     return report
 

@@ -42,7 +42,10 @@ def raise_alerts(outcomes: Sequence[DayOutcome]) -> None:
                     open_alerts[key] = alert
             elif alert is not None:
                 _observe(alert, diagnosis)
-            if alert is not None and alert.state != Alert.State.CLOSED:
+                if alert.state == Alert.State.CLOSED:
+                    del open_alerts[key]  # a later day of these may open the next episode
+                    continue
+            if alert is not None:
                 _suppress_or_ticket(alert, diagnosis, outcome.diagnoses, open_alerts.values())
 
 
@@ -94,6 +97,8 @@ def _observe(alert: Alert, diagnosis: Diagnosis) -> None:
 
 
 def _note_day(alert: Alert, diagnosis: Diagnosis) -> None:
+    if not diagnosis.condition and alert.days.filter(day=diagnosis.day, condition=True).exists():
+        return  # late data thinks otherwise; what somebody acts upon stays what it was
     AlertDay.objects.update_or_create(
         alert=alert,
         day=diagnosis.day,
@@ -111,8 +116,7 @@ def _suppress_or_ticket(
             reason = f"explained by {other.failure_mode}"
     if not reason and alert.failure_mode == ANOMALY.code:
         for known in open_alerts:
-            specific = known.failure_mode != ANOMALY.code and known.state != Alert.State.CLOSED
-            if specific and known.asset_id == alert.asset_id:
+            if known.failure_mode != ANOMALY.code and known.asset_id == alert.asset_id:
                 reason = f"explained by {known.failure_mode}"
     if reason != alert.suppressed_by:
         alert.suppressed_by = reason

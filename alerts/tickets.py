@@ -6,12 +6,13 @@ Pure: from plain values to text. ``compose`` at the end reads the tables for it.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from alerts.connectors.connector import TicketDraft
+from alerts.connectors.connector import Permanent, TicketDraft
 from alerts.feature_words import feature_title
 from alerts.fingerprint import ticket_key
 from alerts.models import Alert, AssetDayRun
@@ -148,9 +149,15 @@ def warranty(asset: Asset, mode: FailureMode, on: date, language: Language) -> s
 def advised(
     case_references: Sequence[str], mode: FailureMode, knowledge: Knowledge
 ) -> list[Procedure | Drawing | Part]:
-    """Return what the diagnosis and the failure mode refer to, each once, the diagnosis' own first."""
-    references = dict.fromkeys([*case_references, *mode.advise])
-    return [knowledge.resolve(reference) for reference in references]
+    """Return what the diagnosis and the failure mode refer to, each once, the diagnosis' own first.
+
+    A diagnosis may be older than the knowledge base: what it refers to and is no longer there is left out.
+    """
+    found = []
+    for reference in dict.fromkeys([*case_references, *mode.advise]):
+        with suppress(KeyError):
+            found.append(knowledge.resolve(reference))
+    return found
 
 
 def _advice(case: Case, knowledge: Knowledge, language: Language) -> list[str]:
@@ -223,8 +230,13 @@ _FAULT_DAYS = 7
 
 
 def compose(alert: Alert, installation: Installation) -> TicketDraft:
-    """Write the ticket of an alert, from what is known of it now."""
+    """Write the ticket of an alert, from what is known of it now.
+
+    Raises ``Permanent`` where the asset is no longer in the register: nobody knows whose ticket it would be.
+    """
     register, knowledge = installation.register, installation.knowledge
+    if alert.asset_id not in register.assets:
+        raise Permanent(f"asset {alert.asset_id!r} is no longer in the register")
     latest = alert.days.filter(condition=True).order_by("-day").first()
     assert latest is not None, "an alert opens with a day on which its condition held"
     runs = AssetDayRun.objects.filter(asset_id=alert.asset_id, day__lte=alert.last_true_day).order_by("-day")

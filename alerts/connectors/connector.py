@@ -1,7 +1,7 @@
 """A ticket system, as the outbox sees it.
 
     ConnectorError
-    ├── Retryable   away, busy, too many requests: the same call may succeed later
+    ├── Retryable   away, busy, too many requests, log-in refused: the same call may succeed later
     └── Permanent   refused: a person has to act; the ticket becomes a dead letter
 
 A connector is one file here with a class of this shape and ``from_settings``; the outbox finds it by its file's name.
@@ -76,9 +76,12 @@ class Connector(Protocol):
 
 def connector_class(name: str) -> type[Connector]:
     """Return the class of ``alerts/connectors/<name>.py``. Raises ``Permanent`` where there is none."""
+    path = f"alerts.connectors.{name}"
     try:
-        module = importlib.import_module(f"alerts.connectors.{name}")
-    except ModuleNotFoundError:
+        module = importlib.import_module(path)
+    except ModuleNotFoundError as error:
+        if error.name != path:
+            raise  # it is there, and needs what is not installed
         raise Permanent(f"there is no ticket connector {name!r}") from None
     for value in vars(module).values():
         if isinstance(value, type) and getattr(value, "name", None) == name:

@@ -9,7 +9,9 @@ import httpx
 from alerts.connectors.connector import Permanent, Retryable
 
 MAX_ANSWER = 2_000_000
-_RETRYABLE = frozenset({408, 425, 429, 500, 502, 503, 504})
+"""Bytes of an answer that are read."""
+# 401 and 403 too: a wrong password is mended in the settings, and no ticket shall be lost until then.
+_RETRYABLE = frozenset({401, 403, 408, 425, 429, 500, 502, 503, 504})
 
 
 def send(
@@ -19,12 +21,19 @@ def send(
 
     Raises:
         Retryable: no answer in time, or one that says to come again.
-        Permanent: an answer that says no.
+        Permanent: an answer that says no, or one without end.
     """
     try:
-        response = client.request(method, url, **options)
+        with client.stream(method, url, **options) as streamed:
+            content = b""
+            for piece in streamed.iter_bytes():
+                content += piece
+                if len(content) > MAX_ANSWER:
+                    raise Permanent(f"{method} {url} answers more than {MAX_ANSWER:,} bytes")
     except httpx.HTTPError as error:
         raise Retryable(f"{method} {url}: {type(error).__name__} {error}") from error
+    headers = {"content-type": streamed.headers.get("content-type", "")}
+    response = httpx.Response(streamed.status_code, headers=headers, content=content, request=streamed.request)
     if response.is_success or response.status_code in accept:
         return response
     message = f"{method} {url} answers {response.status_code}: {response.text[:300]}"

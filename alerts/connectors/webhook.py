@@ -2,8 +2,9 @@
 
 ``POST url`` carries the ticket as JSON. ``Idempotency-Key`` is the ticket's key: the receiver files one ticket for
 it however often it comes. ``X-Fleetdx-Signature: t=<unix seconds>,v1=<hex>`` signs ``<t>.<body>`` with HMAC-SHA256.
-The answer may name the ticket: ``{"external_key": ..., "url": ..., "status": ...}``. ``GET url?key=<key>`` is asked
-before a ticket is sent; a receiver that cannot answer it says 404 or 405.
+The answer may be anything, or name the ticket: ``{"external_key": ..., "url": ..., "status": ...}``.
+``GET url?key=<key>`` is asked before a ticket is sent; a receiver that holds one for this key answers it with such an
+object, and says with any other answer, or 404 or 405, that it holds none or keeps no record.
 """
 
 from __future__ import annotations
@@ -12,12 +13,13 @@ import hashlib
 import hmac
 import json
 import time
-from typing import ClassVar, Self
+from collections.abc import Mapping
+from typing import Any, ClassVar, Self
 
 import httpx
 
 from alerts.connectors.connector import FiledTicket, Permanent, TicketDraft
-from alerts.connectors.http import body, send
+from alerts.connectors.http import send
 from config.settings import Tickets
 
 _UNKNOWN = frozenset({404, 405, 501})
@@ -37,6 +39,7 @@ class WebhookConnector:
     def __init__(self, url: str, secret: str, *, timeout_s: float = 10.0) -> None:
         self._url, self._secret = url, secret
         self._client = httpx.Client(timeout=timeout_s)
+        self._sent: dict[str, FiledTicket] = {}
 
     @classmethod
     def from_settings(cls, settings: Tickets, secret: str) -> Self:
@@ -52,20 +55,22 @@ class WebhookConnector:
     def search(self, key: str) -> FiledTicket | None:
         """Ask the receiver for the ticket of this key."""
         response = self._signed("GET", b"", {"key": key}, accept=_UNKNOWN)
-        return None if response.status_code in _UNKNOWN else self._filed(response, key)
+        answer = {} if response.status_code in _UNKNOWN else _answer(response)
+        return _filed(answer, key) if answer.get("external_key") else None
 
     def create(self, draft: TicketDraft) -> FiledTicket:
         """Send the ticket."""
         payload = json.dumps(dict(draft.data) | {"key": draft.key, "title": draft.title, "body": draft.body})
         response = self._signed("POST", payload.encode(), {}, {"Idempotency-Key": draft.key})
-        return self._filed(response, draft.key)
+        filed = _filed(_answer(response), draft.key)
+        self._sent[filed.external_key] = filed
+        return filed
 
     def read(self, external_key: str) -> FiledTicket:
-        """Ask the receiver for a ticket by its key here, which is its key there."""
-        response = self._signed("GET", b"", {"key": external_key}, accept=_UNKNOWN)
-        if response.status_code in _UNKNOWN:  # it took the ticket and keeps no record to ask for
-            return FiledTicket(external_key, "", external_key)
-        return self._filed(response, external_key)
+        """Ask the receiver for a ticket; where it keeps no record, what it answered when it took it is all there is."""
+        sent = self._sent.get(external_key)
+        key = sent.key if sent is not None else external_key
+        return self.search(key) or sent or FiledTicket(external_key, "", key)
 
     def _signed(
         self,
@@ -82,10 +87,18 @@ class WebhookConnector:
         }
         return send(self._client, method, self._url, accept=accept, content=payload, params=params, headers=signed)
 
-    @staticmethod
-    def _filed(response: httpx.Response, key: str) -> FiledTicket:
-        answer = body(response) if response.content else {}
-        url = str(answer.get("url", ""))
-        if not url.startswith(("https://", "http://")):
-            url = ""
-        return FiledTicket(str(answer.get("external_key", key))[:120], url[:500], key, str(answer.get("status", "")))
+
+def _answer(response: httpx.Response) -> dict[str, Any]:
+    """Return the object that an answer holds; an empty one where it holds something else."""
+    try:
+        value = response.json()
+    except ValueError:
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
+def _filed(answer: Mapping[str, Any], key: str) -> FiledTicket:
+    url = str(answer.get("url", ""))
+    if not url.startswith(("https://", "http://")):
+        url = ""
+    return FiledTicket(str(answer.get("external_key") or key)[:120], url[:500], key, str(answer.get("status", "")))

@@ -244,7 +244,7 @@ def frame_of(rows: dict[str, Days]) -> pd.DataFrame:
     )
 
 
-@settings(max_examples=250, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 @given(CONDITIONS, panels())
 def test_it_says_what_an_evaluator_of_single_rows_says(node: Node, rows: dict[str, Days]) -> None:
     expression = compile_expression(written(node), SCOPE)

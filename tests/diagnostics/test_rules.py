@@ -183,7 +183,7 @@ def test_a_rule_without_a_case_that_fires_and_one_that_is_silent_fails(tmp_path:
         ),
         (
             GOOD.replace("faults.P1.count: 1", "faults.P7.count: 1", 1),
-            "rules/pump_test.yaml:15: unknown column 'faults.P7.count'; did you mean 'faults.P1.count'?",
+            "rules/pump_test.yaml:15: unknown column 'faults.P7.count'; did you mean 'faults.P2.count'?",
         ),
     ],
 )

@@ -1,0 +1,53 @@
+"""Tables of their own for each test, a real ticket system, and a proxy that fails as networks do."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from faulty_proxy import FaultyProxy
+from roundup_server import running_roundup
+
+from fleetdx.data_folder import DataFolder
+from fleetdx.servers.roundup import RoundupServer
+from fleetdx.wiring import connect_relational, disconnect_relational
+
+
+@pytest.fixture(scope="session")
+def migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Empty tables in a file, to be copied."""
+    data = DataFolder(tmp_path_factory.mktemp("tables"))
+    connect_relational(data)
+    from django.db import connection
+
+    with connection.cursor() as cursor:
+        cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    disconnect_relational()
+    return data.relational
+
+
+@pytest.fixture
+def tables(migrated: Path, tmp_path: Path) -> Iterator[DataFolder]:
+    """The relational tables, empty, in a folder of this test's own; other threads and processes may use them too."""
+    data = DataFolder(tmp_path / "data")
+    data.prepare()
+    shutil.copy(migrated, data.relational)
+    connect_relational(data)
+    yield data
+    disconnect_relational()
+
+
+@pytest.fixture(scope="session")
+def roundup() -> Iterator[RoundupServer]:
+    """A real Roundup; each test files under keys of its own."""
+    with running_roundup() as server:
+        yield server
+
+
+@pytest.fixture
+def proxy(roundup: RoundupServer) -> Iterator[FaultyProxy]:
+    """Roundup behind a proxy that can be told to fail."""
+    with FaultyProxy(roundup.port) as running:
+        yield running

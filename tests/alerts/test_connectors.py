@@ -1,0 +1,305 @@
+"""One suite for every connector, each against a real server; then what is each one's own."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing
+from pathlib import Path
+from uuid import uuid4
+
+import httpx
+import pytest
+from faulty_proxy import FaultyProxy
+from ticket_desk import SECRET, TicketDesk, genuine
+
+import alerts.connectors
+from alerts.connectors.connector import Connector, Permanent, Retryable, TicketDraft, connector_class
+from alerts.connectors.http import MAX_ANSWER, send
+from alerts.connectors.roundup import RoundupConnector
+from alerts.connectors.webhook import WebhookConnector, signature
+from config.settings import Tickets
+from fleetdx.servers.process import free_port
+from fleetdx.servers.roundup import PASSWORD, USER, RoundupServer
+
+HELPERS = {"__init__", "connector", "http"}
+NAMES = sorted(path.stem for path in Path(alerts.connectors.__path__[0]).glob("*.py") if path.stem not in HELPERS)
+
+
+def test_all_connectors_are_here() -> None:
+    assert NAMES == ["roundup", "webhook"]
+
+
+@pytest.fixture(params=NAMES)
+def name(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture
+def served(name: str, request: pytest.FixtureRequest) -> Iterator[FaultyProxy]:
+    """The connector's server, behind a proxy that can be told to fail."""
+    with ExitStack() as opened:
+        server = request.getfixturevalue("roundup") if name == "roundup" else opened.enter_context(TicketDesk())
+        yield opened.enter_context(FaultyProxy(server.port))
+
+
+def built(name: str, port: int, *, timeout_s: float = 20.0, user: str | None = USER) -> Connector:
+    path, secret = {"roundup": ("/fleet", PASSWORD), "webhook": ("/tickets", SECRET)}[name]
+    chosen = Tickets(connector=name, url=f"http://127.0.0.1:{port}{path}", user=user, timeout_s=timeout_s)
+    return connector_class(name).from_settings(chosen, secret)
+
+
+@pytest.fixture
+def connector(name: str, served: FaultyProxy) -> Iterator[Connector]:
+    with closing(built(name, served.port)) as made:
+        yield made
+
+
+def draft(key: str | None = None, **given: str) -> TicketDraft:
+    words = {
+        "title": "EMU-01-A: 供风系统泄漏 (major)",
+        "body": "What was seen:\n  51 % — “normal” 24 %\n\n严重",
+        **given,
+    }
+    return TicketDraft(
+        key=key or f"{uuid4()}/AIR-LEAK/1",
+        asset_id="EMU-01-A",
+        failure_mode="AIR-LEAK",
+        severity="major",
+        data={"asset_id": "EMU-01-A", "evidence": [{"feature": "a", "value": 1.5}]},
+        **words,
+    )
+
+
+# What every connector does.
+
+
+def test_it_is_built_from_settings_without_a_connection(name: str) -> None:
+    connector = built(name, free_port())
+    assert type(connector).name == name
+    assert not inspect.isabstract(type(connector))
+    connector.close()
+    connector.close()
+
+
+def test_without_an_address_it_says_what_is_missing(name: str) -> None:
+    with pytest.raises(Permanent, match=f"{name} needs .*url"):
+        connector_class(name).from_settings(Tickets(), "secret")
+
+
+def test_a_ticket_that_was_never_filed_is_not_found(connector: Connector) -> None:
+    assert connector.search(f"{uuid4()}/AIR-LEAK/1") is None
+
+
+def test_what_was_filed_is_found_and_read_back_under_its_key(connector: Connector) -> None:
+    wanted = draft()
+    filed = connector.create(wanted)
+    assert filed.key == wanted.key
+    assert filed.external_key
+    assert filed.url.startswith("http://")
+    assert connector.search(wanted.key) == filed
+    assert connector.read(filed.external_key) == filed
+
+
+def test_filing_twice_leaves_one_ticket(connector: Connector) -> None:
+    wanted = draft()
+    assert connector.create(wanted).external_key == connector.create(wanted).external_key
+
+
+def test_a_key_is_found_whole_and_not_by_its_beginning(connector: Connector) -> None:
+    whole = draft(f"{uuid4()}/AIR-LEAK/11")
+    connector.create(whole)
+    assert connector.search(whole.key[:-1]) is None
+    assert connector.search(whole.key.lower()) is None or whole.key == whole.key.lower()
+
+
+@pytest.mark.parametrize("key", ["a b+c&d=e#f%20g/X/1", "A:1.2_3-4/X-_.Y/1"])
+def test_a_key_of_odd_characters_is_one_key(connector: Connector, key: str) -> None:
+    key = f"{uuid4()}{key}"
+    filed = connector.create(draft(key))
+    assert connector.search(key) == filed
+
+
+def test_a_server_that_is_away_may_be_asked_again(name: str) -> None:
+    with closing(built(name, free_port())) as connector:
+        for call in calls(connector):
+            with pytest.raises(Retryable):
+                call()
+
+
+def test_what_may_pass_is_retryable_and_what_is_refused_is_permanent(connector: Connector, served: FaultyProxy) -> None:
+    told: dict[type[Exception], tuple[int, ...]] = {
+        Retryable: (401, 403, 408, 429, 500, 502, 503, 504),
+        Permanent: (302, 400, 410, 422),
+    }
+    for kind, statuses in told.items():
+        for status in statuses:
+            for call in calls(connector):
+                served.faults.append(status)
+                with pytest.raises(kind, match=str(status)):
+                    call()
+
+
+def test_an_answer_that_is_lost_is_retryable_and_the_ticket_is_found_after(
+    connector: Connector, served: FaultyProxy
+) -> None:
+    wanted = draft()
+    served.method, served.path = "POST", "issue" if connector.name == "roundup" else ""
+    served.faults.append("drop")
+    with pytest.raises(Retryable):
+        connector.create(wanted)
+    found = connector.search(wanted.key)
+    assert found is not None
+    assert connector.create(wanted).external_key == found.external_key
+
+
+def test_a_server_that_takes_too_long_is_retryable(name: str, served: FaultyProxy) -> None:
+    with closing(built(name, served.port, timeout_s=1.0)) as connector:
+        served.faults.append("slow")
+        with pytest.raises(Retryable, match="Timeout"):
+            connector.search("A/B/1")
+
+
+def calls(connector: Connector) -> list[Callable[[], object]]:
+    return [lambda: connector.search("A/B/1"), lambda: connector.create(draft()), lambda: connector.read("1")]
+
+
+# The protocol's own.
+
+
+@pytest.mark.parametrize("unknown", ["jira_cloud", "http", "connector"])
+def test_a_connector_that_is_none_is_told(unknown: str) -> None:
+    with pytest.raises(Permanent, match=f"no ticket connector '{unknown}'"):
+        connector_class(unknown)
+
+
+def test_an_answer_without_end_is_not_read() -> None:
+    def endless(request: httpx.Request) -> httpx.Response:
+        return httpx.Response(200, content=(b"x" * 100_000 for _ in range(10**9)))
+
+    with (
+        httpx.Client(transport=httpx.MockTransport(endless)) as client,
+        pytest.raises(Permanent, match=f"{MAX_ANSWER:,}"),
+    ):
+        send(client, "GET", "http://desk/")
+
+
+# Roundup.
+
+
+@pytest.fixture
+def direct(roundup: RoundupServer) -> Iterator[httpx.Client]:
+    """Roundup's own interface, without the connector."""
+    with httpx.Client(base_url=f"{roundup.url}/rest/data/", auth=(USER, PASSWORD), timeout=20) as client:
+        yield client
+
+
+def test_roundup_holds_what_was_sent(roundup: RoundupServer, direct: httpx.Client) -> None:
+    wanted = draft()
+    with closing(RoundupConnector(roundup.url, USER, PASSWORD)) as connector:
+        filed = connector.create(wanted)
+    assert filed.url == f"{roundup.url}/issue{filed.external_key}"
+    assert filed.status == "unread"
+    issue = direct.get(f"issue/{filed.external_key}").json()["data"]["attributes"]
+    assert (issue["title"], issue["external_id"]) == (wanted.title, wanted.key)
+    (message,) = issue["messages"]
+    text = direct.get(f"msg/{message['id']}/content").json()["data"]["data"]
+    assert text.split() == wanted.body.split()
+    page = httpx.get(filed.url, timeout=20)
+    assert page.status_code == 200
+
+
+def test_roundup_itself_refuses_a_second_ticket_of_one_key(roundup: RoundupServer, direct: httpx.Client) -> None:
+    wanted = draft()
+    with closing(RoundupConnector(roundup.url, USER, PASSWORD)) as connector:
+        connector.create(wanted)
+    headers = {"X-Requested-With": "rest", "Origin": roundup.url.removesuffix("/fleet")}
+    answer = direct.post("issue", json={"title": "again", "external_id": wanted.key}, headers=headers)
+    assert answer.status_code == 409
+
+
+def test_a_ticket_that_somebody_closed_is_still_the_ticket(roundup: RoundupServer, direct: httpx.Client) -> None:
+    wanted = draft()
+    with closing(RoundupConnector(roundup.url, USER, PASSWORD)) as connector:
+        filed = connector.create(wanted)
+        tag = direct.get(f"issue/{filed.external_key}").headers["etag"]
+        headers = {"X-Requested-With": "rest", "Origin": roundup.url.removesuffix("/fleet"), "If-Match": tag}
+        answer = direct.patch(f"issue/{filed.external_key}", json={"status": "resolved"}, headers=headers)
+        assert answer.status_code == 200, answer.text
+        found = connector.search(wanted.key)
+        assert found is not None
+        assert (found.external_key, found.status) == (filed.external_key, "resolved")
+        assert connector.create(wanted).external_key == filed.external_key
+
+
+def test_a_wrong_password_may_be_mended(roundup: RoundupServer) -> None:
+    with closing(RoundupConnector(roundup.url, USER, "wrong")) as connector, pytest.raises(Retryable, match=r"401|403"):
+        connector.create(draft())
+
+
+def test_roundup_needs_a_user() -> None:
+    with pytest.raises(Permanent, match="needs url and user"):
+        RoundupConnector.from_settings(Tickets(connector="roundup", url="http://127.0.0.1:1/fleet"), "x")
+
+
+# Webhook.
+
+
+@pytest.fixture
+def desk() -> Iterator[TicketDesk]:
+    with TicketDesk() as running:
+        yield running
+
+
+def test_a_webhook_carries_the_ticket_signed(desk: TicketDesk) -> None:
+    wanted = draft()
+    with closing(WebhookConnector(desk.url, SECRET)) as connector:
+        connector.create(wanted)
+    held = desk.tickets[wanted.key]
+    assert (held["title"], held["body"], held["asset_id"]) == (wanted.title, wanted.body, "EMU-01-A")
+
+
+def test_a_webhook_signed_with_another_key_is_refused(desk: TicketDesk) -> None:
+    with closing(WebhookConnector(desk.url, "another key")) as connector, pytest.raises(Permanent, match="signature"):
+        connector.create(draft())
+    assert desk.tickets == {}
+
+
+def test_the_signature_is_of_the_time_and_of_every_byte() -> None:
+    import time
+
+    now = int(time.time())
+    header = signature(SECRET, now, b'{"a": 1}')
+    assert genuine(header, b'{"a": 1}')
+    assert not genuine(header, b'{"a": 2}')
+    assert not genuine(header.replace(str(now), str(now + 1)), b'{"a": 1}')
+    # By another program: printf '0.x' | openssl dgst -sha256 -hmac key
+    assert signature("key", 0, b"x") == "t=0,v1=01648d624c0b511b0449a63394418e2d5b018e4cc2f753e42127d445f3ca5dd0"
+
+
+@pytest.mark.parametrize(
+    "says", [b"", b"ok", b"<html></html>", b"[]", b'{"status": "queued"}', b'{"external_key": null}']
+)
+def test_a_receiver_may_answer_anything_and_keep_no_record(desk: TicketDesk, says: bytes) -> None:
+    desk.says, desk.keeps_record, wanted = says, False, draft()
+    with closing(WebhookConnector(desk.url, SECRET)) as connector:
+        assert connector.search(wanted.key) is None
+        filed = connector.create(wanted)
+        assert (filed.key, filed.external_key, filed.url) == (wanted.key, wanted.key, "")
+        assert connector.read(filed.external_key) == filed
+
+
+def test_an_answer_that_names_no_ticket_is_not_taken_for_one() -> None:
+    def greets(request: httpx.Request) -> httpx.Response:
+        return httpx.Response(200, text="welcome")
+
+    connector = WebhookConnector("http://desk/", SECRET)
+    connector._client = httpx.Client(transport=httpx.MockTransport(greets))
+    assert connector.search("A/B/1") is None
+    connector.close()
+
+
+def test_a_link_that_is_no_web_address_is_left_out(desk: TicketDesk) -> None:
+    desk.says = b'{"external_key": "T-1", "url": "javascript:alert(1)"}'
+    with closing(WebhookConnector(desk.url, SECRET)) as connector:
+        assert connector.create(draft()).url == ""
