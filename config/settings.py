@@ -6,6 +6,7 @@ A secret never stands here: a key that ends in ``_env`` names the environment va
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from datetime import timedelta
 from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit
@@ -60,13 +61,19 @@ def _persistence(value: str) -> str:
     return value
 
 
+TopicPrefix = Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,64}(/[A-Za-z0-9._-]{1,64}){0,3}$")]
+DecoderName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,47}$")]
+
+
 class Mqtt(Strict):
     """The broker that the gateways publish to."""
 
     host: Host = "127.0.0.1"
     port: Port = 1883
-    prefix: str = Field(default="fleet", pattern=r"^[A-Za-z0-9._-]{1,64}(/[A-Za-z0-9._-]{1,64}){0,3}$")
+    prefix: TopicPrefix = "fleet"
     """First part of every topic: ``{prefix}/{asset_id}/telemetry``."""
+    decoders: Mapping[TopicPrefix, DecoderName] = Field(default={}, max_length=32)
+    """Other prefixes and what is spoken there, by its file of ``ingest/decoders/``; or what ``prefix`` speaks."""
     client_id: str = Field(default="fleetdx", pattern=r"^[A-Za-z0-9._-]{1,64}$")
     """Names the session that the broker keeps while the program is away; each running program needs its own."""
     username: str | None = Field(default=None, min_length=1, max_length=200)
@@ -86,6 +93,11 @@ class Mqtt(Strict):
             raise Mistakes([(("ca_file",), "is of no use without tls: true")])
         if self.password_env is not None and self.username is None:
             raise Mistakes([(("password_env",), "needs a username")])
+        for prefix in self.decoders:
+            for other in {self.prefix, *self.decoders} - {prefix}:
+                if f"{prefix}/".startswith(f"{other}/"):
+                    message = f"{prefix!r} lies below {other!r}; each topic has one decoder"
+                    raise Mistakes([(("decoders",), message)])
         return self
 
 

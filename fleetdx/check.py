@@ -11,6 +11,7 @@ from diagnostics.rules import RuleSet
 from fleetdx.failure import NO
 from fleetdx.terminal import print_json, say
 from fleetdx.wiring import check_connector, load_rules
+from ingest.routes import check_decoders
 
 
 def check_config(folder: Path, *, as_json: bool) -> int:
@@ -19,6 +20,7 @@ def check_config(folder: Path, *, as_json: bool) -> int:
         installation = load(folder)
         rules = load_rules(installation)
         check_connector(installation)
+        check_decoders(installation.settings.mqtt)
     except ConfigError as error:
         return _report_problems(error, as_json=as_json)
     register = installation.register

@@ -97,7 +97,7 @@ class Program:
             self.store,
             self.accounting,
             self.installation.register,
-            prefix=self.installation.settings.mqtt.prefix,
+            mqtt=self.installation.settings.mqtt,
             settings=self.installation.settings.ingest,
             clock=self.clock,
             max_age_days=max_age_days,

@@ -10,7 +10,7 @@ from __future__ import annotations
 import sqlite3
 import threading
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import date
@@ -38,8 +38,14 @@ CREATE INDEX IF NOT EXISTS arrivals_by_revision ON arrivals (revision);
 CREATE TABLE IF NOT EXISTS heard (
     asset_id TEXT PRIMARY KEY, at INTEGER, online INTEGER
 ) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS memory (
+    key TEXT PRIMARY KEY, at INTEGER NOT NULL, value BLOB NOT NULL
+);
+CREATE INDEX IF NOT EXISTS memory_by_time ON memory (at);
 {quarantine.TABLE}
 """
+_MEMORY_ROWS, _MEMORY_BYTES = 50_000, 256_000_000
+"""Of what decoders remember, so much is kept, the newest: a gateway may open as many sessions as it likes."""
 _MOST = 2**62  # what an integer column can hold with room to spare: a gateway may number as wildly as it likes
 
 
@@ -73,7 +79,8 @@ class Batch:
     """What one batch of messages adds to the account; built by the pipeline, committed as one.
 
     ``counts`` are by asset and name, ``sequences`` by asset and topic kind. ``heard`` says when an asset sent
-    something (``None``: what came may be old) and what it said of being online.
+    something (``None``: what came may be old) and what it said of being online. ``memory`` is what decoders remember
+    from now on, by key (``None``: no more), written at ``memory_at`` (ns).
     """
 
     counts: Counter[tuple[str, str]] = field(default_factory=Counter)
@@ -81,6 +88,8 @@ class Batch:
     sequences: dict[tuple[str, str], Sequence] = field(default_factory=dict)
     heard: dict[str, tuple[int | None, bool | None]] = field(default_factory=dict)
     quarantined: list[Quarantined] = field(default_factory=list)
+    memory: dict[str, bytes | None] = field(default_factory=dict)
+    memory_at: int = 0
 
     def count(self, asset_id: str, name: str, n: int = 1) -> None:
         """Count ``n`` samples under a name."""
@@ -103,6 +112,7 @@ class Accounting:
         self._path = path
         self._lock = threading.RLock()
         self._database: sqlite3.Connection | None = None
+        self._memory_written = _MEMORY_BYTES  # since what decoders remember was trimmed; at first an earlier run's
 
     def open(self) -> None:
         """Open the file, or make it."""
@@ -175,7 +185,24 @@ class Accounting:
                 "at = coalesce(max(at, excluded.at), excluded.at, at), online = coalesce(excluded.online, online)",
                 [(asset_id, at, online) for asset_id, (at, online) in batch.heard.items()],
             )
+            self._remember(database, batch.memory, batch.memory_at)
             quarantine.insert(database, batch.quarantined)
+
+    def remembered(self, key: str) -> bytes | None:
+        """Return what a decoder remembers under a key, if anything."""
+        with self._reading() as database:
+            row = database.execute("SELECT value FROM memory WHERE key = ?", (key,)).fetchone()
+        return None if row is None else bytes(row[0])
+
+    def _remember(self, database: sqlite3.Connection, memory: Mapping[str, bytes | None], at: int) -> None:
+        gone = [(key,) for key, value in memory.items() if value is None]
+        rows = [(key, at, value) for key, value in memory.items() if value is not None]
+        database.executemany("DELETE FROM memory WHERE key = ?", gone)
+        database.executemany("INSERT OR REPLACE INTO memory VALUES (?, ?, ?)", rows)
+        self._memory_written += sum(1000 + len(value) for _, _, value in rows)
+        if rows and self._memory_written > _MEMORY_BYTES // 10:
+            _trim_memory(database)
+            self._memory_written = 0
 
     def trim_quarantine(self, *, before: int, max_rows: int, max_bytes: int = quarantine.MAX_BYTES) -> int:
         """Remove refused messages that came before an instant (ns) or are too many; return and count how many."""
@@ -216,3 +243,12 @@ def _add_counts(database: sqlite3.Connection, counts: Counter[tuple[str, str]]) 
         "INSERT INTO counts VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET n = n + excluded.n",
         [(asset_id, name, n) for (asset_id, name), n in counts.items()],
     )
+
+
+def _trim_memory(database: sqlite3.Connection) -> None:
+    rows, size = database.execute("SELECT count(*), coalesce(sum(length(value)), 0) FROM memory").fetchone()
+    while rows > _MEMORY_ROWS or size > _MEMORY_BYTES:
+        oldest = database.execute(
+            "DELETE FROM memory WHERE key IN (SELECT key FROM memory ORDER BY at LIMIT 1000) RETURNING length(value)"
+        ).fetchall()
+        rows, size = rows - len(oldest), size - sum(length for (length,) in oldest)

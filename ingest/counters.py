@@ -98,7 +98,7 @@ def counters(database: sqlite3.Connection) -> Counters:
         quarantined,
         by_name.get("flagged_values", 0),
         by_name.get("messages", 0),
-        sum(lost for _, lost in _lost(database)),
+        sum(lost for _, lost in _lost(database)) + by_name.get("lost", 0),
         by_name.get("quarantine_dropped", 0),
         _reasons(by_name),
     )
@@ -113,6 +113,8 @@ def asset_statuses(database: sqlite3.Connection) -> list[AssetStatus]:
     lost: dict[str, int] = defaultdict(int)
     for asset_id, missing in _lost(database):
         lost[asset_id] += missing
+    for asset_id, of_asset in counts.items():
+        lost[asset_id] += of_asset.get("lost", 0)
     found = []
     for asset_id in sorted({*heard, *counts}):
         at, online = heard.get(asset_id, (None, None))

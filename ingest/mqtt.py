@@ -25,6 +25,7 @@ from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
 from config.settings import Ingest, Mqtt
+from ingest.decoders.decoder import Request
 from ingest.pipeline import Message, Pipeline
 from ingest.quarantine import KEPT_BYTES
 from ingest.window import Window
@@ -38,6 +39,8 @@ _WINDOW_BYTES = 64_000_000
 _QOS = 1
 """With QoS 2 paho would acknowledge receipt by itself, before anything is stored."""
 _FIRST_WAIT_S, _LONGEST_WAIT_S = 0.5, 30.0
+_REQUESTS = 10_000
+"""Requests to gateways that wait for the network; beyond it the oldest are given up, and asked again."""
 _ACK_S = 0.02
 """How long an acknowledgement may wait for the network's thread while nothing comes in."""
 
@@ -78,6 +81,7 @@ class Subscriber:
         self._settings, self._ingest, self._pipeline = settings, ingest, pipeline
         self._window: Window[_Arrived] = Window(settings.max_in_flight, _WINDOW_BYTES)
         self._done: deque[_Arrived] = deque()  # bounded as the window is: each was in it
+        self._requests: deque[Request] = deque(maxlen=_REQUESTS)
         self._connection = 0
         self._ending = threading.Event()
         self._connect_backoff = _Backoff()
@@ -135,7 +139,7 @@ class Subscriber:
 
     def _take(self, messages: Sequence[Message]) -> None:
         try:
-            self._pipeline.take(messages)
+            self._requests.extend(self._pipeline.take(messages))
         except (StoreError, sqlite3.Error) as error:
             if isinstance(error, StoreRejected):
                 self._store_problem = str(error)
@@ -172,8 +176,10 @@ class Subscriber:
         result = MQTTErrorCode.MQTT_ERR_SUCCESS
         while result == MQTTErrorCode.MQTT_ERR_SUCCESS:
             result = self._client.loop(_ACK_S)
+            ending = self._ending.is_set()  # asked first: what was done before it was set is then acknowledged below
             self._acknowledge()
-            if self._ending.is_set():
+            self._ask()
+            if ending:
                 self._leave()
                 return
         if not self._link_problem:
@@ -193,6 +199,11 @@ class Subscriber:
             # An old connection's packet ids mean nothing to the new one, or something else.
             if arrived.qos and arrived.connection == self._connection:
                 self._client.ack(arrived.mid, arrived.qos)
+
+    def _ask(self) -> None:
+        while self._requests:
+            topic, payload = self._requests.popleft()
+            self._client.publish(topic, payload, qos=0)  # if it is lost, the reason to ask comes again
 
     def _new_client(self) -> paho.Client:
         settings = self._settings
@@ -230,7 +241,7 @@ class Subscriber:
         self._link_problem = ""
         self._connect_backoff.reset()
         # Always: a session that the broker kept may hold the subscriptions of an older configuration.
-        client.subscribe(f"{self._settings.prefix}/#", qos=_QOS)
+        client.subscribe([(topic, _QOS) for topic in self._pipeline.routes.filters()])
         log.info("Connected to the broker; it %s our session", "kept" if flags.session_present else "opened")
 
     def _on_message(self, _client: paho.Client, _data: object, message: paho.MQTTMessage) -> None:

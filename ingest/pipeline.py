@@ -14,12 +14,13 @@ from typing import NamedTuple
 
 from config.operating_day import day_bounds, operating_day
 from config.register import Register
-from config.settings import Ingest
+from config.settings import Ingest, Mqtt
 from ingest.accounting import Accounting, Batch, DayCount
 from ingest.counters import REASON, UNKNOWN_ASSET
-from ingest.decoders.decoder import KINDS, Decoded, Decoder, Kind, Limits, Reject
-from ingest.decoders.json import JsonDecoder
+from ingest.decoders.decoder import Decoded, Kind, Reject, Request
+from ingest.memory import Memory
 from ingest.quarantine import KEPT_BYTES, Quarantined
+from ingest.routes import Routes
 from ingest.sequence import Sequence as Numbering
 from ingest.validate import Checked, Validator
 from telemetry.store import StoreRejected, TelemetryStore
@@ -57,15 +58,17 @@ class _Read(NamedTuple):
     message: Message
     asset_id: str
     kind: str
-    seq: int | None
-    online: bool | None
+    decoded: Decoded
     checked: Checked
 
 
 class Pipeline:
-    """Takes batches of messages of one prefix; used by one thread at a time. ``clock`` returns ns since the epoch.
+    """Takes batches of messages; used by one thread at a time. ``clock`` returns ns since the epoch.
 
-    ``max_age_days`` stands above the settings' own where it is given: an imported history may be of any age.
+    ``mqtt`` says what is spoken under which prefix. ``max_age_days`` stands above the settings' own where it is given:
+    an imported history may be of any age.
+
+    Raises ``ConfigError`` where the settings name an unknown decoder.
     """
 
     def __init__(
@@ -74,16 +77,20 @@ class Pipeline:
         accounting: Accounting,
         register: Register,
         *,
-        prefix: str,
         settings: Ingest,
         clock: Callable[[], int],
-        decoder: Decoder | None = None,
+        prefix: str = "fleet",
+        mqtt: Mqtt | None = None,
         max_age_days: float | None = None,
     ) -> None:
-        self._store, self._accounting, self._prefix, self._clock = store, accounting, prefix + "/", clock
+        self._store, self._accounting, self._clock = store, accounting, clock
+        mqtt = mqtt or Mqtt(prefix=prefix)
+        self._prefix = mqtt.prefix + "/"
+        self._memory = Memory(accounting.remembered)
+        self.routes = Routes.from_settings(mqtt, settings, self._memory)
+        """What is spoken under which prefix."""
         self._settings = settings
         self._max_age = int((max_age_days or settings.max_age_days) * _DAY)
-        self._decoder = decoder or JsonDecoder(Limits(settings.max_payload_bytes, settings.max_samples))
         self._numberings: dict[tuple[str, str], Numbering] = {}
         self._days: dict[str, tuple[int, int, date]] = {}
         self._since_trim = _TRIM_EVERY  # the first refusal trims what an earlier run left
@@ -96,65 +103,66 @@ class Pipeline:
         self._validator = Validator(register, skew=skew, age=self._max_age)
         self._days.clear()
 
-    def take(self, messages: Sequence[Message]) -> None:
-        """Bring a batch to its end: on return it is durable and accounted for.
+    def take(self, messages: Sequence[Message]) -> list[Request]:
+        """Bring a batch to its end: on return it is durable and accounted for. Return what is to be published.
 
         Raises:
             StoreUnavailable, sqlite3.OperationalError: nothing is accounted for; the same batch can be given again.
             StoreRejected: the store takes nothing at all (``stops_the_line``); a person has to act.
         """
         now = self._clock()
-        self._finish([self._read(message, now) for message in messages], now)
+        self._memory.begin()
+        requests: list[Request] = []
+        self._finish([self._read(message, now, requests) for message in messages], now)
+        return requests
 
     def take_reports(self, reports: Sequence[Report]) -> None:
         """Do what ``take`` does with content that needs no decoding."""
         now = self._clock()
+        self._memory.begin()
         self._finish([self._check(Message(f"{self._prefix}{r.asset_id}/{r.kind}", b""), *r, now) for r in reports], now)
 
     def refuse(self, message: Message, why: str) -> None:
         """Put a message into quarantine that a defect of ours keeps from being processed."""
+        self._memory.begin()
         self._finish([_refused(message, UNKNOWN_ASSET, Reject("internal-error", "payload", why[:300]))], self._clock())
 
-    def _read(self, message: Message, now: int) -> _Read:
-        place = self._place(message.topic)
-        if isinstance(place, Reject):
-            return _refused(message, UNKNOWN_ASSET, place)
-        asset_id, kind = place
+    def _read(self, message: Message, now: int, requests: list[Request]) -> _Read:
+        routed = self.routes.find(message.topic)
+        if isinstance(routed, Reject):
+            return _refused(message, UNKNOWN_ASSET, routed)
+        asset_id, kind = routed.place
+        known = self._validator.unknown_asset(asset_id) is None
         if message.size > self._settings.max_payload_bytes:
             detail = f"{message.size} bytes, at most {self._settings.max_payload_bytes} are taken"
-            known = asset_id if self._validator.unknown_asset(asset_id) is None else UNKNOWN_ASSET
-            return _refused(message, known, Reject("too-large", "payload", detail))
+            return _refused(message, asset_id if known else UNKNOWN_ASSET, Reject("too-large", "payload", detail))
         # An empty retained message is how a status is cleared.
-        cleared = kind == "status" and not message.payload
-        decoded = Decoded() if cleared else self._decoder.decode(kind, message.payload)
+        if kind == "status" and not message.payload:
+            decoded = Decoded()
+        else:
+            decoded, answers = self.routes.decode(routed, message.payload, now, known=known)
+            requests += answers
         return self._check(message, asset_id, kind, decoded, now)
-
-    def _place(self, topic: str) -> tuple[str, Kind] | Reject:
-        parts = topic.removeprefix(self._prefix).split("/")
-        if not topic.startswith(self._prefix) or len(parts) != 2:
-            shape = f"{self._prefix}<asset>/{'|'.join(KINDS)}"
-            return Reject("bad-topic", "topic", f"{topic[:100]!r} is not {shape}")
-        for kind in KINDS:
-            if parts[1] == kind:
-                return parts[0], kind
-        return Reject("bad-topic", "topic", f"{parts[1][:32]!r} is none of {', '.join(KINDS)}")
 
     def _check(self, message: Message, asset_id: str, kind: Kind, decoded: Decoded, now: int) -> _Read:
         unknown = self._validator.unknown_asset(asset_id)
         if unknown is not None:
+            if decoded.of_gateway and not (decoded.samples or decoded.faults or decoded.rejects):
+                return _Read(message, UNKNOWN_ASSET, kind, decoded, Checked())
             samples = len(decoded.samples) + len(decoded.faults) + decoded.rejected
-            return _refused(message, UNKNOWN_ASSET, unknown, samples or 1)
+            return _refused(message, UNKNOWN_ASSET, unknown, samples or 1, decoded)
         checked = self._validator.check(asset_id, decoded, now)
-        return _Read(message, asset_id, kind, decoded.seq, decoded.online, checked)
+        return _Read(message, asset_id, kind, decoded, checked)
 
     def _finish(self, batch: list[_Read], now: int) -> None:
         batch = self._write(batch)
         # Numberings are tried on copies, which replace the originals only when everything is durable.
-        account = Batch()
+        account = Batch(memory=self._memory.changes(), memory_at=now)
         for read in batch:
             self._account(account, read, now)
         self._accounting.record(account)
         self._numberings |= account.sequences
+        self._memory.settle()
         self._trim(len(account.quarantined), now)
 
     def _write(self, batch: list[_Read]) -> list[_Read]:
@@ -184,12 +192,16 @@ class Pipeline:
         checked, asset_id = read.checked, read.asset_id
         account.count(asset_id, "messages")
         if asset_id != UNKNOWN_ASSET:
-            account.hear(asset_id, None if read.message.retained else now, read.online)
+            account.hear(asset_id, None if read.message.retained else now, read.decoded.online)
+        account.count(asset_id, "lost", read.decoded.lost)
+        for other in read.decoded.offline:
+            if self._validator.unknown_asset(other) is None:
+                account.hear(other, None, False)
         stored = len(checked.measurements) + len(checked.faults)
         is_new = self._is_new(account, read)
         # What is refused as a whole stays refused, whatever its number: it must not pass for a repetition.
-        if stored and not is_new:
-            account.count(asset_id, "duplicates", stored + checked.rejected)
+        if read.decoded.repeated or (stored and not is_new):
+            account.count(asset_id, "duplicates", max(1, stored + checked.rejected))
             return
         account.count(asset_id, "stored", stored)
         account.count(asset_id, "quarantined", checked.rejected)
@@ -201,7 +213,8 @@ class Pipeline:
             account.quarantined.append(_quarantined(read, now))
 
     def _is_new(self, account: Batch, read: _Read) -> bool:
-        if read.seq is None:
+        seq = read.decoded.seq
+        if seq is None:
             return True
         key = (read.asset_id, read.kind)
         numbering = account.sequences.get(key)
@@ -209,7 +222,7 @@ class Pipeline:
             known = self._numberings.get(key) or self._accounting.sequence(*key)
             numbering = account.sequences[key] = known.copy()
         times = [m.time for m in read.checked.measurements] + [f.time for f in read.checked.faults]
-        return numbering.take(read.seq, max(times, default=None))
+        return numbering.take(seq, max(times, default=None))
 
     def _note_days(self, account: Batch, asset_id: str, checked: Checked) -> None:
         for measurement in checked.measurements:
@@ -241,10 +254,14 @@ class Pipeline:
             self._since_trim = 0
 
 
-def _refused(message: Message, asset_id: str, reject: Reject, samples: int = 1) -> _Read:
+def _refused(
+    message: Message, asset_id: str, reject: Reject, samples: int = 1, decoded: Decoded | None = None
+) -> _Read:
+    """Return a message of which nothing is stored; of ``decoded`` counts what it says beside its samples."""
     checked = Checked()
     checked.refuse(reject, samples)
-    return _Read(message, asset_id, "", None, None, checked)
+    said = Decoded() if decoded is None else Decoded(lost=decoded.lost, offline=decoded.offline)
+    return _Read(message, asset_id, "", said, checked)
 
 
 def _quarantined(read: _Read, now: int) -> Quarantined:

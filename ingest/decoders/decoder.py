@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal, NamedTuple, Protocol
+from typing import ClassVar, Literal, NamedTuple, Protocol
+
+from ingest.memory import Memory
 
 Kind = Literal["telemetry", "faults", "status"]
 KINDS: tuple[Kind, ...] = ("telemetry", "faults", "status")
@@ -84,12 +87,30 @@ def default_occurrence(state: Literal["set", "clear"]) -> int:
     return 0 if state == "set" else 1
 
 
+class Place(NamedTuple):
+    """What a topic says: of which asset a message is, and of what kind."""
+
+    asset_id: str
+    kind: Kind
+
+
+class Request(NamedTuple):
+    """What is to be published in answer; ``path`` is its topic below the prefix that the message came under."""
+
+    path: str
+    payload: bytes
+
+
 @dataclass(slots=True)
 class Decoded:
     """One payload's content.
 
     ``samples`` and ``faults`` are what could be read; ``rejected`` counts samples and faults of which nothing could be,
     and ``rejects`` says why, also of single values.
+
+    What only a ``SessionDecoder`` says: ``lost`` messages are missing before this one; ``repeated``, it came before;
+    ``of_gateway``, it speaks of a gateway that need not be an asset; ``offline`` are other assets that fell silent
+    with this one; ``requests`` are to be published once the message is accounted for.
     """
 
     seq: int | None = None
@@ -99,6 +120,11 @@ class Decoded:
     online: bool | None = None
     rejected: int = 0
     rejects: Rejects = field(default_factory=Rejects)
+    lost: int = 0
+    repeated: bool = False
+    of_gateway: bool = False
+    offline: Sequence[str] = ()
+    requests: Sequence[Request] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +138,58 @@ class Limits:
 
 
 class Decoder(Protocol):
-    """Turns the bytes of one message into samples and faults."""
+    """Turns the bytes of one message into samples and faults, by these bytes alone.
+
+    Its topics are those of ``place_of``. A file here holds one class of this shape, or one ``SessionDecoder``, whose
+    ``name`` is the file's.
+    """
+
+    name: ClassVar[str]
+
+    def __init__(self, limits: Limits) -> None:
+        """Decode within bounds."""
 
     def decode(self, kind: Kind, payload: bytes) -> Decoded:
         """Read a payload; what is wrong with it is said in ``rejects``, and nothing is raised."""
+
+
+class SessionDecoder(ABC):
+    """A decoder to which a message says more with those before it; all that it remembers is in its memory.
+
+    ``filters`` are what is to be subscribed to, below its prefix.
+    """
+
+    name: ClassVar[str]
+    filters: ClassVar[Sequence[str]] = ("#",)
+
+    def __init__(self, limits: Limits, memory: Memory) -> None:
+        self.limits, self.memory = limits, memory
+
+    def place(self, path: str) -> Place | Reject:
+        """Read a topic below the prefix."""
+        return place_of(path)
+
+    @abstractmethod
+    def read(self, path: str, payload: bytes, now: int, *, known: bool) -> Decoded:
+        """Read a payload that came at ``now`` (ns) on a topic which ``place`` takes; ``known``: so is its asset.
+
+        What is wrong with it is said in ``rejects``, and nothing is raised but what ``Memory.get`` raises.
+        """
+
+
+def place_of(path: str) -> Place | Reject:
+    """Read a topic of the form ``<asset>/telemetry|faults|status``, below the prefix."""
+    asset_id, _, rest = path.partition("/")
+    for kind in KINDS:
+        if rest == kind:
+            return Place(asset_id, kind)
+    if "/" in rest or not rest:
+        return Reject("bad-topic", "topic", f"{path[:100]!r} is not <asset>/{'|'.join(KINDS)}")
+    return Reject("bad-topic", "topic", f"{rest[:32]!r} is none of {', '.join(KINDS)}")
+
+
+def refused(reason: str, field: str, detail: str) -> Decoded:
+    """Return a message of which nothing is taken."""
+    decoded = Decoded(rejected=1)
+    decoded.rejects.add(Reject(reason, field, detail))
+    return decoded

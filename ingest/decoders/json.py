@@ -6,7 +6,7 @@ A payload that is right throughout is decoded and checked in one pass by msgspec
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 import msgspec
 from msgspec import UNSET, UnsetType
@@ -57,6 +57,8 @@ _status = msgspec.json.Decoder(_Status)
 
 class JsonDecoder:
     """Decodes telemetry, faults and status within ``limits``."""
+
+    name: ClassVar[str] = "json"
 
     def __init__(self, limits: Limits | None = None) -> None:
         self._limits = limits or Limits()
