@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
+import django
 import pytest
 from faulty_proxy import FaultyProxy
 from roundup_server import running_roundup
@@ -13,6 +14,8 @@ from roundup_server import running_roundup
 from fleetdx.data_folder import DataFolder
 from fleetdx.servers.roundup import RoundupServer
 from fleetdx.wiring import connect_relational, disconnect_relational
+
+django.setup()  # before a test module imports the tables; which file holds them is said by the fixture below
 
 
 @pytest.fixture(scope="session")
