@@ -41,6 +41,7 @@ _QOS = 1
 _FIRST_WAIT_S, _LONGEST_WAIT_S = 0.5, 30.0
 _REQUESTS = 10_000
 """Requests to gateways that wait for the network; beyond it the oldest are given up, and asked again."""
+_LEAVE_S = 0.15
 _ACK_S = 0.02
 """How long an acknowledgement may wait for the network's thread while nothing comes in."""
 
@@ -187,6 +188,12 @@ class Subscriber:
         log.warning("%s; connecting again", self._link_problem)
 
     def _leave(self) -> None:
+        # Closing a socket while something unread waits in it resets the connection, and the broker then loses the
+        # acknowledgements that it has not read yet: it is given the time.
+        end = time.monotonic() + _LEAVE_S
+        while time.monotonic() < end:
+            if self._client.loop(_ACK_S) != MQTTErrorCode.MQTT_ERR_SUCCESS:
+                return
         self._client.disconnect()
         end = time.monotonic() + 2
         while self._client.want_write() and time.monotonic() < end:
