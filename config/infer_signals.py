@@ -107,7 +107,9 @@ class _Times:
 
 
 def _instants(texts: list[str], file: str) -> npt.NDArray[np.int64]:
-    try:
-        return pd.to_datetime(texts, utc=True, format="ISO8601").as_unit("ns").asi8
-    except ValueError as error:
-        raise ConfigError([Problem(file, 0, f"column 'time' is no ISO 8601 time: {error}")]) from error
+    instants = pd.to_datetime(texts, utc=True, format="ISO8601", errors="coerce")
+    wrong = instants.isna()
+    if wrong.any():
+        value = texts[int(wrong.argmax())]
+        raise ConfigError([Problem(file, 0, f"column 'time': {value[:40]!r} is no ISO 8601 time")])
+    return instants.as_unit("ns").asi8

@@ -62,6 +62,9 @@ class Trainer:
         settings = self._settings.models
         assets = self._assets(asset_type)
         base = self._ledger.history(assets, _LONG_AGO, last)
+        if base.empty:
+            log.warning("No model for %s yet: no asset-day is recorded up to %s", asset_type.id, last)
+            return None
         base = base[[name for name in base.columns if not name.startswith("score.")]]
         groups = pd.Series({asset_id: self._register.assets[asset_id].site for asset_id in assets})
         until = max(day_bounds(site.zone, last)[1] for site in self._register.sites.values())

@@ -24,6 +24,7 @@ from config.operating_day import NS, day_bounds, operating_day
 from config.register import AssetType, Site
 from diagnostics.sweep import allowance
 from fleetdx.data_folder import DataFolder
+from fleetdx.failure import CannotGoOn
 from fleetdx.opened_tickets import opened_tickets
 from fleetdx.program import Program
 from fleetdx.terminal import Report, console
@@ -55,13 +56,22 @@ def _ledger() -> DjangoLedger:
 
 
 def walk(program: Program, train_until: date, until: date | None, progress: Report) -> None:
-    """Learn from the days up to ``train_until``, fit, and score the days after it up to ``until`` (or all)."""
+    """Learn from the days up to ``train_until``, fit, and score the days after it up to ``until`` (or all).
+
+    Raises ``CannotGoOn`` where there is nothing to learn from, or nothing after it.
+    """
     from alerts.models import Alert
 
     span = program.store.span()
     if span is None:
         return
-    now = datetime.fromtimestamp(span[1] // NS, UTC) + timedelta(days=30)
+    begin, end = (datetime.fromtimestamp(at // NS, UTC) for at in span)
+    if not begin.date() <= train_until < end.date():
+        raise CannotGoOn(
+            f"the history goes from {begin.date()} to {end.date()}: up to {train_until} nothing can be learned, "
+            "or after it nothing is left to walk through. Give another --train-until."
+        )
+    now = end + timedelta(days=30)
     program.score(now, until=train_until, progress=progress)
     Alert.objects.all().delete()  # tickets count from here on; what is still wrong is raised again
     program.fit(train_until)

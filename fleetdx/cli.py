@@ -191,7 +191,7 @@ def demo(
     days: Annotated[int, typer.Option(min=32, max=120, help="Simulated days of history.")] = 49,
     seed: Annotated[int, typer.Option(help="Seed of the simulation.")] = 1,
     port: Annotated[int, typer.Option(help="Port of the console on this machine; 0 takes a free one.")] = 8080,
-    store: Annotated[str, typer.Option(help="duckdb, or influxdb with the four options below.")] = "duckdb",
+    store: Annotated[str, typer.Option(help="Store: duckdb, or influxdb with the four options below.")] = "duckdb",
     influx_url: Annotated[
         str, typer.Option(help="Address of InfluxDB.", envvar="INFLUXDB_V2_URL")
     ] = "http://127.0.0.1:8086",
