@@ -19,6 +19,7 @@ from config.operating_day import day_bounds, operating_day
 from config.register import AssetType, Register, Site
 from config.settings import Settings
 from diagnostics.diagnose import AnomalyVerdict, anomaly_diagnosis, rule_diagnoses
+from diagnostics.expression import Frame
 from diagnostics.fault_log import LOOK_BACK_DAYS as FAULT_LOOK_BACK_DAYS
 from diagnostics.fault_log import daily_fault_log
 from diagnostics.ledger import Ledger
@@ -85,7 +86,8 @@ class DailyCycle:
             read = sorted({name for rule in rules for name in rule.expression.detectors} - {ENSEMBLE})
             derived, verdicts = self._scored(model, panel, derived, asset_ids, day, settling, read)
         diagnoses: dict[str, list[Diagnosis]] = {asset_id: [] for asset_id in asset_ids}
-        results = [rule.evaluate(derived, self._sites) for rule in rules]
+        frame = Frame(derived)
+        results = [rule.evaluate(frame, self._sites) for rule in rules]
         for diagnosis in rule_diagnoses(
             results, panel, asset_ids, day, end, settling, self._knowledge, self._rules.version
         ):

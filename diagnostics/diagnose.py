@@ -9,13 +9,16 @@ from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from config.knowledge import ANOMALY, Knowledge
 from config.operating_day import NS
 from config.register import SEVERITIES, Text
 from config.settings import Models
+from diagnostics.expression import Frame
 from diagnostics.records import AnomalyScore, Diagnosis, Evidence
-from diagnostics.rules import Rule, RuleResult
+from diagnostics.rules import RuleResult
+from models.panel import panel_index
 
 _HOUR = timedelta(hours=1)
 
@@ -48,26 +51,28 @@ def rule_diagnoses(
     ``settling`` gives how many days ago an asset was repaired: a rule that still looks at days from before says
     nothing.
     """
-    row = np.datetime64(day, "D")
-    by_mode: defaultdict[str, list[RuleResult]] = defaultdict(list)
-    for result in results:
-        by_mode[result.rule.written.failure_mode].append(result)
-    columns = {id(result): result.condition.xs(pd.Timestamp(row), level=1) for result in results}
+    by_mode: defaultdict[str, list[int]] = defaultdict(list)
+    for number, result in enumerate(results):
+        by_mode[result.rule.written.failure_mode].append(number)
+    answers = _answers(results, asset_ids, day, settling)
+    firing = {asset_id for asset_id, fires in zip(asset_ids, (answers == 1).any(axis=0), strict=True) if fires}
+    before = Frame(past[past.index.get_level_values(0).isin(firing)])
     found = []
-    for asset_id in asset_ids:
-        for mode, candidates in by_mode.items():
-            answers = [(r, _answer(columns[id(r)], asset_id, r.rule, settling)) for r in candidates]
-            holding = [r for r, answer in answers if answer]
+    for mode, numbers in by_mode.items():
+        candidates, of_mode = [results[number] for number in numbers], answers[numbers]
+        for asset_id, said in zip(asset_ids, of_mode.T.tolist(), strict=True):
+            holding = [r for r, answer in zip(candidates, said, strict=True) if answer == 1]
             if holding:
                 speaker = max(holding, key=_weight)
                 condition: bool | None = True
             else:
-                condition = None if any(answer is None for _, answer in answers) else False
-                speaker = next(r for r, answer in answers if answer is condition)
+                unknown = [r for r, answer in zip(candidates, said, strict=True) if answer != 0]
+                speaker = (unknown or candidates)[0]
+                condition = None if unknown else False
             suppresses = dict.fromkeys(m for r in holding or [speaker] for m in r.rule.suppresses)
             found.append(
                 _said_by_rule(
-                    speaker, tuple(suppresses), past, asset_id, day, mode, condition, known_at, knowledge, version
+                    speaker, tuple(suppresses), before, asset_id, day, mode, condition, known_at, knowledge, version
                 )
             )
     return found
@@ -78,17 +83,28 @@ def _weight(result: RuleResult) -> tuple[int, bool, timedelta]:
     return SEVERITIES.index(written.severity), written.ticket == "auto", -written.act_within
 
 
-def _answer(column: pd.Series, asset_id: str, rule: Rule, settling: Mapping[str, int]) -> bool | None:
-    if settling.get(asset_id, rule.days) < rule.days:
-        return None
-    value = column.get(asset_id, pd.NA)
-    return None if value is pd.NA else bool(value)
+def _answers(
+    results: Sequence[RuleResult], asset_ids: Sequence[str], day: date, settling: Mapping[str, int]
+) -> NDArray[np.float64]:
+    """Return (rules, assets): 1 where a rule holds on the day, 0 where not, NaN where that is not known."""
+    row = panel_index(asset_ids, [np.datetime64(day, "D")] * len(asset_ids))
+    settled = np.array([settling.get(asset_id, np.inf) for asset_id in asset_ids], dtype=np.float64)
+    answers = np.full((len(results), len(asset_ids)), np.nan)
+    places: dict[int, NDArray[np.intp]] = {}
+    for number, result in enumerate(results):
+        index = result.condition.index
+        if id(index) not in places:
+            places[id(index)] = index.get_indexer(row)
+        at = places[id(index)]
+        said = result.condition.to_numpy(dtype=np.float64, na_value=np.nan)
+        answers[number] = np.where((at >= 0) & (settled >= result.rule.days), said[at], np.nan)
+    return answers
 
 
 def _said_by_rule(
     result: RuleResult,
     suppresses: tuple[str, ...],
-    past: pd.DataFrame,
+    past: Frame,
     asset_id: str,
     day: date,
     mode: str,

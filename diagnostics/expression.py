@@ -78,8 +78,10 @@ class Frame:
     def __init__(self, panel: pd.DataFrame) -> None:
         assert isinstance(panel.index, pd.MultiIndex)
         self._panel = panel
+        self.index = panel.index
         self.grid = Grid.of(panel.index)
         self._columns: dict[str, Floats] = {}
+        self._numbers: dict[str, Floats] = {}
 
     def column(self, name: str) -> Floats:
         """Return a column; one that the panel does not have is unknown throughout."""
@@ -88,14 +90,22 @@ class Frame:
             self._columns[name] = self.grid.spread(found)
         return self._columns[name]
 
-    def gather(self, values: Floats) -> pd.Series:
-        """Return an array as a float column of the panel."""
-        return pd.Series(self.grid.gather(values), index=self._panel.index)
+    def number(self, term: Term) -> Floats:
+        """Return what a term is worth everywhere; it is computed once."""
+        if term.text not in self._numbers:
+            with np.errstate(all="ignore"):
+                self._numbers[term.text] = term.evaluate(self)
+        return self._numbers[term.text]
+
+    def place(self, row: tuple[str, pd.Timestamp]) -> tuple[int, int]:
+        """Return where an asset-day stands in the arrays."""
+        asset = self.grid.asset_ids.get_indexer(pd.Index([row[0]]))[0]
+        return int(asset), int((np.datetime64(row[1], "D") - self.grid.first_day).astype(int))
 
     def gather_condition(self, values: Floats) -> pd.Series:
         """Return an array of 1, 0 and NaN as a nullable boolean column of the panel."""
         flat = self.grid.gather(values)
-        return pd.Series(pd.arrays.BooleanArray(flat == 1, np.isnan(flat)), index=self._panel.index)
+        return pd.Series(pd.arrays.BooleanArray(flat == 1, np.isnan(flat)), index=self.index)
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,6 +24,7 @@ from pydantic import Field
 from config.nearest import did_you_mean
 from config.register import Strict
 from config.source import ConfigError, Problem, Source, load_yaml, validate
+from diagnostics.expression import Frame
 from diagnostics.rules import Rule, RuleSet
 from models.panel import panel_index
 
@@ -123,7 +124,7 @@ def _answer(rule: Rule, case: _Case) -> bool | None:
         if column not in panel:
             panel[column] = 0.0
     panel.index = panel_index([_ASSET] * len(days), days)
-    last = rule.evaluate(panel, {}).condition.iloc[-1]
+    last = rule.evaluate(Frame(panel), {}).condition.iloc[-1]
     return None if last is pd.NA else bool(last)
 
 

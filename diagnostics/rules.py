@@ -6,7 +6,7 @@ import hashlib
 import json
 import re
 import string
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -21,7 +21,7 @@ from config.nearest import did_you_mean
 from config.register import Name, Register, Severity, Strict, Text
 from config.settings import Duration
 from config.source import ConfigError, Problem, Source, load_yaml, validate
-from diagnostics.expression import MAX_DAYS, Expression, ExpressionError, Frame, Scope, Term, compile_expression
+from diagnostics.expression import MAX_DAYS, Expression, ExpressionError, Frame, Scope, compile_expression
 from diagnostics.records import Evidence
 from models.derive import LOOK_BACK_DAYS
 from models.persistence import Persistence
@@ -74,29 +74,28 @@ class Rule:
         """How many days its condition looks at, today included."""
         return self.expression.days + self.persistence.n - 1
 
-    def evaluate(self, panel: pd.DataFrame, sites: Mapping[str, str]) -> RuleResult:
-        """Evaluate on a derived panel; ``sites`` gives each asset's site.
+    def evaluate(self, frame: Frame, sites: Mapping[str, str]) -> RuleResult:
+        """Evaluate on the frame of a derived panel, which all rules may share; ``sites`` gives each asset's site.
 
         Where the rule is not valid (another site, another time) its condition is False: it has nothing to say there.
         """
-        frame = Frame(panel)
         raw = frame.gather_condition(self.expression.evaluate(frame))
-        valid = self._valid(panel, sites)
+        valid = self._valid(frame.index, sites)
         # What the days before say does not decide a day that says nothing itself: it neither raises nor clears.
         condition = self.persistence.apply(raw).mask(raw.isna(), pd.NA).mask(~valid, False)
         return RuleResult(self, frame, condition)
 
-    def _valid(self, panel: pd.DataFrame, sites: Mapping[str, str]) -> pd.Series:
-        valid = np.ones(len(panel), dtype=bool)
-        day = panel.index.get_level_values(1)
+    def _valid(self, index: pd.MultiIndex, sites: Mapping[str, str]) -> pd.Series:
+        valid = np.ones(len(index), dtype=bool)
+        day = index.get_level_values(1)
         where = self.written.valid
         if where.sites:
-            valid &= np.array([sites.get(asset_id) in where.sites for asset_id in panel.index.get_level_values(0)])
+            valid &= np.array([sites.get(asset_id) in where.sites for asset_id in index.get_level_values(0)])
         if where.since is not None:
             valid &= np.asarray(day >= pd.Timestamp(where.since))
         if where.until is not None:
             valid &= np.asarray(day <= pd.Timestamp(where.until))
-        return pd.Series(valid, index=panel.index)
+        return pd.Series(valid, index=index)
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,41 +106,29 @@ class RuleResult:
     frame: Frame
     condition: pd.Series
 
-    def evidence(self, row: tuple[str, pd.Timestamp], past: pd.DataFrame) -> tuple[Evidence, ...]:
+    def evidence(self, row: tuple[str, pd.Timestamp], past: Frame) -> tuple[Evidence, ...]:
         """Return each number that the rule read on an asset-day, beside what is normal for this asset.
 
-        ``past`` is the base panel of the asset's last weeks. Normal is the median of its days before, without the last
-        ``_RECENT_DAYS``, in which what the rule saw may have begun; of a deviation it is 0 by definition.
+        ``past`` is the frame of the base panel of the last weeks, this asset's among them. Normal is the median of its
+        days before, without the last ``_RECENT_DAYS``, in which what the rule saw may have begun; of a deviation it is
+        0 by definition.
         """
-        value, before = self._at(self.frame, row), Frame(past.loc[[row[0]]])
-        place = self._place(before, row)
+        asset, place = self.frame.place(row)
+        same, today = past.place(row)
         found = []
         for term in self.rule.expression.terms:
-            days = _values(term, before)[0][max(0, place - LOOK_BACK_DAYS) : max(0, place - _RECENT_DAYS)]
+            value = float(self.frame.number(term)[asset, place])
+            days = past.number(term)[same, max(0, today - LOOK_BACK_DAYS) : max(0, today - _RECENT_DAYS)]
             known = days[np.isfinite(days)]
             normal = float(np.median(known)) if len(known) else float("nan")
-            found.append(Evidence(term.text, value(term), 0.0 if term.text.endswith(_DEVIATIONS) else normal))
+            found.append(Evidence(term.text, value, 0.0 if term.text.endswith(_DEVIATIONS) else normal))
         return tuple(found)
-
-    def _at(self, frame: Frame, row: tuple[str, pd.Timestamp]) -> Callable[[Term], float]:
-        asset = int(frame.grid.asset_ids.get_indexer(pd.Index([row[0]]))[0])
-        place = self._place(frame, row)
-        return lambda term: float(_values(term, frame)[asset][place])
-
-    @staticmethod
-    def _place(frame: Frame, row: tuple[str, pd.Timestamp]) -> int:
-        return int((np.datetime64(row[1], "D") - frame.grid.first_day).astype(int))
 
     def text(self, evidence: Sequence[Evidence]) -> Text:
         """Return the rule's text with the values of the day filled in."""
         values = {item.feature: item.value for item in evidence}
         written = self.rule.written.text
         return Text(en=_filled(written.en, values, "not reported"), zh=_filled(written.zh, values, "未上报"))
-
-
-def _values(term: Term, frame: Frame) -> np.ndarray:
-    with np.errstate(all="ignore"):
-        return term.evaluate(frame)
 
 
 @dataclass(frozen=True, slots=True)

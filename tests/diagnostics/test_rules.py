@@ -15,6 +15,7 @@ from small_fleet import rule_set
 from config.installation import load as load_installation
 from config.source import ConfigError
 from diagnostics import rule_tests
+from diagnostics.expression import Frame
 from diagnostics.rules import Rule, load
 from models.panel import panel_index
 
@@ -45,7 +46,7 @@ def panel(**columns: list[float | None]) -> pd.DataFrame:
 
 
 def answers(rule: Rule, frame: pd.DataFrame, site: str = "berlin") -> list[bool | None]:
-    return [None if v is pd.NA else bool(v) for v in rule.evaluate(frame, {"P": site}).condition]
+    return [None if v is pd.NA else bool(v) for v in rule.evaluate(Frame(frame), {"P": site}).condition]
 
 
 @given(
@@ -78,8 +79,8 @@ def test_a_rule_says_nothing_at_another_site_or_another_time(tmp_path: Path) -> 
 def test_its_text_holds_the_numbers_of_the_day_and_says_which_are_not_known(tmp_path: Path) -> None:
     checked = rule(tmp_path)
     frame = panel(temp_mean=[90.0, 81.26, None])
-    result = checked.evaluate(frame, {})
-    said = [result.text(result.evidence(("P", pd.Timestamp(FIRST + day)), frame)) for day in (1, 2)]
+    result = checked.evaluate(Frame(frame), {})
+    said = [result.text(result.evidence(("P", pd.Timestamp(FIRST + day)), Frame(frame))) for day in (1, 2)]
     assert said[0].en == "81.3 and 81.3"
     assert said[0].zh == "+81 度 {}"
     assert said[1].en == "not reported and not reported"
@@ -90,7 +91,7 @@ def test_evidence_stands_beside_what_was_normal_before_it_may_have_begun(tmp_pat
     checked = rule(tmp_path, when="temp.mean > 80 and temp.mean.own > 3")
     days = [40.0, 42.0, None, 44.0] * 5 + [70.0] * 7 + [95.0]
     frame = panel(temp_mean=days).assign(**{"temp.mean.own": 5.0})
-    evidence = checked.evaluate(frame, {}).evidence(("P", pd.Timestamp(FIRST + 27)), frame[["temp.mean"]])
+    evidence = checked.evaluate(Frame(frame), {}).evidence(("P", pd.Timestamp(FIRST + 27)), Frame(frame[["temp.mean"]]))
     assert [tuple(item) for item in evidence] == [("temp.mean", 95.0, 42.0), ("temp.mean.own", 5.0, 0.0)]
 
 
