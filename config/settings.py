@@ -151,6 +151,10 @@ class Models(Strict):
     """The budget that sets the thresholds: tickets without a fault that one is ready to look at."""
     persistence: Annotated[str, AfterValidator(_persistence)] = "2 of 3"
     """Anomalous days, of how many in a row, before a model speaks."""
+    horizon_days: int = Field(default=7, ge=1, le=90)
+    """How far ahead the failure model looks, where enough failures are known to learn from."""
+    min_probability: float = Field(default=0.5, gt=0, lt=1)
+    """Probability of a failure within the horizon below which it raises nothing."""
     detectors: tuple[Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,47}$")], ...] = Field(
         default=("robust_z", "pca", "isolation_forest"), min_length=1, max_length=16
     )

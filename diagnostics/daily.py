@@ -18,10 +18,11 @@ from config.knowledge import Knowledge
 from config.operating_day import day_bounds, operating_day
 from config.register import AssetType, Register, Site
 from config.settings import Settings
-from diagnostics.diagnose import AnomalyVerdict, anomaly_diagnosis, rule_diagnoses
+from diagnostics.diagnose import AnomalyVerdict, anomaly_diagnosis, merged, rule_diagnoses
 from diagnostics.expression import Frame
 from diagnostics.fault_log import LOOK_BACK_DAYS as FAULT_LOOK_BACK_DAYS
 from diagnostics.fault_log import daily_fault_log
+from diagnostics.forecast import Forecast, forecasts
 from diagnostics.ledger import Ledger
 from diagnostics.records import AnomalyScore, Contribution, DayOutcome, Diagnosis
 from diagnostics.rules import RuleSet
@@ -30,6 +31,7 @@ from models.ensemble import ENSEMBLE, Ensemble
 from models.features import STATISTICS, base_panel
 from models.panel import panel_index
 from models.threshold import anomalous
+from models.type_model import TypeModel
 from telemetry.store import TelemetryStore
 
 _ASSETS_AT_ONCE = 500
@@ -38,10 +40,15 @@ _ASSETS_AT_ONCE = 500
 
 @dataclass(frozen=True, slots=True)
 class ActiveModel:
-    """An ensemble and the version that it is registered under."""
+    """What was learned of an asset type, and the version that it is registered under."""
 
-    ensemble: Ensemble
+    learned: TypeModel
     version: str
+
+    @property
+    def ensemble(self) -> Ensemble:
+        """The anomaly models."""
+        return self.learned.ensemble
 
 
 class DailyCycle:
@@ -94,9 +101,16 @@ class DailyCycle:
             diagnoses[diagnosis.asset_id].append(diagnosis)
         for asset_id, verdict in verdicts.items():
             assert model is not None
+            # Once failures are known to learn from, what is merely strange is for a person to look at.
+            ticket = "review" if model.learned.failure is not None else self._settings.models.ticket
             diagnoses[asset_id].append(
-                anomaly_diagnosis(asset_id, day, end, verdict, self._settings.models, model.version)
+                anomaly_diagnosis(asset_id, day, end, verdict, self._settings.models, model.version, ticket)
             )
+        foreseen = self._foreseen(model, panel, derived, site, asset_ids, day, end, settling)
+        for asset_id, forecast in foreseen.items():
+            diagnoses[asset_id] = merged([*diagnoses[asset_id], *forecast.diagnoses])
+            verdict = verdicts[asset_id]
+            verdicts[asset_id] = verdict._replace(scores=verdict.scores + forecast.scores)
         features = {
             str(key[0]): {
                 name: float(value) for name, value in zip(base.columns, row, strict=True) if np.isfinite(value)
@@ -154,6 +168,34 @@ class DailyCycle:
         past = past[past.index.get_level_values(1) >= np.datetime64(first, "D")]
         past = past.drop(index=base.index, errors="ignore")
         return pd.concat([past, base]).sort_index()
+
+    def _foreseen(
+        self,
+        model: ActiveModel | None,
+        panel: pd.DataFrame,
+        derived: pd.DataFrame,
+        site: Site,
+        asset_ids: list[str],
+        day: date,
+        end: int,
+        settling: Mapping[str, int],
+    ) -> dict[str, Forecast]:
+        """Return what the failure model foresees, if there is one."""
+        if model is None or model.learned.failure is None:
+            return {}
+        return forecasts(
+            model.learned.failure,
+            model.version,
+            without_incomplete(panel, self._settings.daily.min_completeness),
+            derived.iloc[_rows(derived, asset_ids, day)],
+            self._ledger.field_records(asset_ids, end - 1)["maintenance"],
+            site.zone,
+            day,
+            end,
+            settling,
+            self._settings.models,
+            self._knowledge,
+        )
 
     def _remember(
         self,

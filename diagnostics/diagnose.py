@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -20,7 +21,7 @@ from diagnostics.records import AnomalyScore, Diagnosis, Evidence
 from diagnostics.rules import RuleResult
 from models.panel import panel_index
 
-_HOUR = timedelta(hours=1)
+HOUR = timedelta(hours=1)
 
 
 class AnomalyVerdict(NamedTuple):
@@ -122,8 +123,8 @@ def _said_by_rule(
         source=f"rule:{written.rule}@{version}",
         condition=condition,
         severity=written.severity,
-        act_within_hours=written.act_within / _HOUR,
-        known_at=_instant(known_at),
+        act_within_hours=written.act_within / HOUR,
+        known_at=instant(known_at),
         text=result.text(evidence) if condition else written.text,
         ticket=written.ticket,
         iso14224=knowledge.failure_modes[mode].iso14224,
@@ -134,9 +135,15 @@ def _said_by_rule(
 
 
 def anomaly_diagnosis(
-    asset_id: str, day: date, known_at: int, verdict: AnomalyVerdict, settings: Models, version: str
+    asset_id: str,
+    day: date,
+    known_at: int,
+    verdict: AnomalyVerdict,
+    settings: Models,
+    version: str,
+    ticket: Literal["auto", "review"],
 ) -> Diagnosis:
-    """Return what the model alone says: that something is unlike before, and which numbers."""
+    """Return what the anomaly model alone says: that something is unlike before, and which numbers."""
     parts = verdict.scores[0].contributions if verdict.scores and verdict.condition else ()
     return Diagnosis(
         asset_id=asset_id,
@@ -145,13 +152,33 @@ def anomaly_diagnosis(
         source=f"model:ensemble@{version}",
         condition=verdict.condition,
         severity=settings.severity,
-        act_within_hours=settings.act_within / _HOUR,
-        known_at=_instant(known_at),
+        act_within_hours=settings.act_within / HOUR,
+        known_at=instant(known_at),
         text=_anomaly_text([(part.feature, part.value) for part in parts]),
-        ticket=settings.ticket,
+        ticket=ticket,
         iso14224=ANOMALY.iso14224,
         evidence=tuple(Evidence(part.feature, part.value, 0.0) for part in parts),
     )
+
+
+def merged(diagnoses: Iterable[Diagnosis]) -> list[Diagnosis]:
+    """Return one diagnosis for each asset and failure mode of those that rules and models give, in their order.
+
+    One that holds beats one that is unknown, and that beats one that does not hold; of several that hold, the most
+    severe speaks, and what any of them suppresses is suppressed. It bears the probability, if any of them has one.
+    """
+    by_mode: defaultdict[tuple[str, str], list[Diagnosis]] = defaultdict(list)
+    for diagnosis in diagnoses:
+        by_mode[diagnosis.asset_id, diagnosis.failure_mode].append(diagnosis)
+    return [candidates[0] if len(candidates) == 1 else _speaker(candidates) for candidates in by_mode.values()]
+
+
+def _speaker(candidates: Sequence[Diagnosis]) -> Diagnosis:
+    holding = [d for d in candidates if d.condition] or [d for d in candidates if d.condition is None] or candidates
+    speaker = max(holding, key=lambda d: (SEVERITIES.index(d.severity), d.ticket == "auto", -d.act_within_hours))
+    suppresses = dict.fromkeys(mode for d in holding for mode in d.suppresses)
+    known = [d.probability for d in candidates if d.probability is not None]
+    return replace(speaker, suppresses=tuple(suppresses), probability=max(known, default=None))
 
 
 _AGAINST = {
@@ -183,5 +210,6 @@ def _anomaly_text(parts: Sequence[tuple[str, float]]) -> Text:
     )
 
 
-def _instant(at: int) -> datetime:
+def instant(at: int) -> datetime:
+    """Return an instant in ns as an aware ``datetime``, to the second."""
     return datetime.fromtimestamp(at // NS, UTC)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import date, datetime, timedelta
+from zoneinfo import ZoneInfo
 
 import numpy as np
 import pandas as pd
@@ -16,9 +17,11 @@ from diagnostics.daily import ActiveModel, without_incomplete
 from diagnostics.ledger import Ledger
 from models.derive import derived_panel
 from models.ensemble import Ensemble
+from models.failure import FailureModel
 from models.labels import healthy_days
 from models.persistence import Persistence
 from models.registry import Registry, data_hash
+from models.type_model import TypeModel
 
 log = logging.getLogger(__name__)
 _LONG_AGO = date(1970, 1, 2)
@@ -70,15 +73,18 @@ class Trainer:
         until = max(day_bounds(site.zone, last)[1] for site in self._register.sites.values())
         records = self._ledger.field_records(assets, until)
         assert isinstance(base.index, pd.MultiIndex)
+        zones = {asset_id: self._register.site_of(asset_id).zone for asset_id in assets}
         healthy = healthy_days(
             base.index,
             records["failures"],
             records["maintenance"],
-            zones={asset_id: self._register.site_of(asset_id).zone for asset_id in assets},
+            zones=zones,
         )
+        known = without_incomplete(base, self._settings.daily.min_completeness)
+        derived = derived_panel(known, groups)
         try:
             ensemble = Ensemble.fit(
-                derived_panel(without_incomplete(base, self._settings.daily.min_completeness), groups),
+                derived,
                 healthy,
                 detectors=settings.detectors,
                 false_tickets_per_100_asset_days=settings.false_tickets_per_100_asset_days,
@@ -89,10 +95,11 @@ class Trainer:
         except ValueError as error:
             log.warning("No model for %s yet: %s", asset_type.id, error)
             return None
+        learned = TypeModel(ensemble, self._failure_model(known, derived, records, zones))
         days = base.index.get_level_values(1)
         version = self._registry.save(
             asset_type.id,
-            ensemble,
+            learned,
             training_first=_date(days.min()),
             training_last=_date(days.max()),
             data_hash=data_hash(base),
@@ -100,8 +107,34 @@ class Trainer:
             now=now,
         )
         self._registry.activate(asset_type.id, version)
-        self._active[asset_type.id] = ActiveModel(ensemble, version)
+        self._active[asset_type.id] = ActiveModel(learned, version)
         return self._active[asset_type.id]
+
+    def _failure_model(
+        self,
+        base: pd.DataFrame,
+        derived: pd.DataFrame,
+        records: Mapping[str, pd.DataFrame],
+        zones: Mapping[str, ZoneInfo],
+    ) -> FailureModel | None:
+        """Learn from the failures that the field reported; ``None`` where they are too few."""
+        settings = self._settings.models
+        try:
+            return FailureModel.fit(
+                base,
+                derived,
+                records["maintenance"],
+                records["failures"],
+                horizon_days=settings.horizon_days,
+                false_tickets_per_100_asset_days=settings.false_tickets_per_100_asset_days,
+                min_probability=settings.min_probability,
+                min_completeness=self._settings.daily.min_completeness,
+                zones=zones,
+                seed=settings.seed,
+            )
+        except ValueError as error:
+            log.info("No failure model yet: %s", error)
+            return None
 
     def _assets(self, asset_type: AssetType) -> list[str]:
         return sorted(a.id for a in self._register.assets.values() if a.asset_type == asset_type.id)

@@ -31,6 +31,7 @@ from fleetdx.terminal import Report, console
 from models import baselines
 from models.ensemble import ENSEMBLE
 from models.evaluation import EventReport, average_precision, evaluate, fails_within
+from models.failure import FAILURE
 from models.labels import healthy_days
 from models.panel import panel_index
 
@@ -116,11 +117,16 @@ def evaluated(
 
 
 def _scores(train_until: date, until: date | None) -> tuple[pd.Series[float], int]:
-    """Return the ensemble's score of each asset-day of the walk, and how many asset-days there were."""
+    """Return the score of each asset-day of the walk, and how many asset-days there were.
+
+    It is the failure model's risk where there is one, and the anomaly ensemble's score otherwise.
+    """
     from alerts.models import AssetDayRun, Score
 
     bounds = {"day__gt": train_until} | ({"day__lte": until} if until is not None else {})
-    rows = list(Score.objects.filter(detector=ENSEMBLE, **bounds).values_list("asset_id", "day", "score"))
+    learned = Score.objects.filter(detector=FAILURE, **bounds).exists()
+    detector = FAILURE if learned else ENSEMBLE
+    rows = list(Score.objects.filter(detector=detector, **bounds).values_list("asset_id", "day", "score"))
     index = panel_index([row[0] for row in rows], [np.datetime64(row[1], "D") for row in rows])
     return pd.Series([row[2] for row in rows], index=index, dtype="float64"), AssetDayRun.objects.filter(
         **bounds

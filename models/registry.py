@@ -25,7 +25,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from models.ensemble import Ensemble
+from models.type_model import TypeModel
 
 LIBRARIES = ("numpy", "pandas", "scikit-learn", "skops")
 
@@ -62,7 +62,7 @@ class Registry:
     def save(
         self,
         asset_type: str,
-        ensemble: Ensemble,
+        model: TypeModel,
         *,
         training_first: date,
         training_last: date,
@@ -79,7 +79,7 @@ class Registry:
         making = home / f".making-{secrets.token_hex(8)}"
         making.mkdir()
         try:
-            ensemble.save(making)
+            model.save(making)
             manifest = {
                 "asset_type": asset_type,
                 "created": now.astimezone(UTC).isoformat(timespec="seconds"),
@@ -133,7 +133,7 @@ class Registry:
         except (ValueError, KeyError, TypeError) as error:
             raise RegistryError(f"{path}: not a manifest ({error})") from error
 
-    def load(self, asset_type: str, version: str) -> Ensemble:
+    def load(self, asset_type: str, version: str) -> TypeModel:
         """Return a model. Raises ``RegistryError`` where any file is missing, added or changed, or can't be read."""
         folder = self._path(asset_type, version)
         expected = self.describe(asset_type, version).files
@@ -146,7 +146,7 @@ class Registry:
             if found[name] != expected[name]:
                 raise RegistryError(f"{folder / name}: changed since the model was saved")
         try:
-            return Ensemble.load(folder)
+            return TypeModel.load(folder)
         except ValueError as error:
             raise RegistryError(f"{folder}: {error}") from error
 

@@ -13,6 +13,7 @@ from models.ensemble import Ensemble
 from models.panel import panel_index
 from models.persistence import Persistence
 from models.registry import Registry, RegistryError, data_hash
+from models.type_model import TypeModel
 
 NOW = datetime(2026, 11, 23, 10, 15, tzinfo=UTC)
 
@@ -39,7 +40,7 @@ def ensemble(panel: pd.DataFrame) -> Ensemble:
 def save(registry: Registry, ensemble: Ensemble, now: datetime = NOW) -> str:
     return registry.save(
         "emu-car",
-        ensemble,
+        TypeModel(ensemble),
         training_first=date(2026, 1, 1),
         training_last=date(2026, 2, 19),
         data_hash="d" * 64,
@@ -57,7 +58,7 @@ def test_what_is_saved_comes_back(registry: Registry, ensemble: Ensemble, panel:
     version = save(registry, ensemble)
     assert version.startswith("20261123T101500-")
     pd.testing.assert_frame_equal(
-        registry.load("emu-car", version).score(panel), ensemble.score(panel), check_exact=True
+        registry.load("emu-car", version).ensemble.score(panel), ensemble.score(panel), check_exact=True
     )
     described = registry.describe("emu-car", version)
     assert (described.training_first, described.training_last) == (date(2026, 1, 1), date(2026, 2, 19))
@@ -137,7 +138,7 @@ def test_a_pointer_to_nowhere_is_an_error_not_an_empty_registry(
 def test_a_save_that_fails_leaves_nothing(registry: Registry, ensemble: Ensemble, tmp_path: Path) -> None:
     with pytest.raises(TypeError):
         registry.save(
-            "emu-car", ensemble, training_first=date(2026, 1, 1), training_last=date(2026, 2, 1), data_hash="",
+            "emu-car", TypeModel(ensemble), training_first=date(2026, 1, 1), training_last=date(2026, 2, 1), data_hash="",
             metrics={"recall": object()}, now=NOW,  # type: ignore[dict-item]
         )  # fmt: skip
     assert list((tmp_path / "registry" / "emu-car").iterdir()) == []

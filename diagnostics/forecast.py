@@ -1,0 +1,127 @@
+"""What the failure model says of a day: risks as scores, and a diagnosis for each failure mode that it has learned."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import NamedTuple
+from zoneinfo import ZoneInfo
+
+import numpy as np
+import pandas as pd
+
+from config.knowledge import ANOMALY, Knowledge
+from config.register import Text
+from config.settings import Models
+from diagnostics.diagnose import HOUR, instant
+from diagnostics.records import AnomalyScore, Contribution, Diagnosis, Evidence
+from models.failure import FAILURE, FailureModel, Reason
+
+_DETECTOR_LENGTH = 48  # of the ledger's column
+
+
+class Forecast(NamedTuple):
+    """One asset's risks, as scores, and what is diagnosed from them."""
+
+    scores: tuple[AnomalyScore, ...]
+    diagnoses: tuple[Diagnosis, ...]
+
+
+def forecasts(
+    model: FailureModel,
+    version: str,
+    panel: pd.DataFrame,
+    today: pd.DataFrame,
+    maintenance: pd.DataFrame,
+    zone: ZoneInfo,
+    day: date,
+    known_at: int,
+    settling: Mapping[str, int],
+    settings: Models,
+    knowledge: Knowledge,
+) -> dict[str, Forecast]:
+    """Return the forecast of each asset of ``today``, the derived rows of ``day``; ``panel`` holds their past too.
+
+    On the day of a repair or failure nothing is said: the day's numbers are of before and after. The first score is
+    of any failure; a mode's own is beside it where it is above its threshold.
+    """
+    asset_ids = [str(asset_id) for asset_id in today.index.get_level_values(0)]
+    inputs = model.inputs(panel, today, maintenance, dict.fromkeys(asset_ids, zone))
+    risks = model.risks(inputs)
+    thresholds = model.thresholds()
+    writer = _Writer(version, day, instant(known_at), model.horizon_days, settings, knowledge)
+    settled = np.array([settling.get(asset_id, 1) >= 1 for asset_id in asset_ids])
+    scores: defaultdict[str, list[AnomalyScore]] = defaultdict(list)
+    diagnoses: defaultdict[str, list[Diagnosis]] = defaultdict(list)
+    for asset_id, risk in zip(asset_ids, risks[FAILURE], strict=True):
+        if np.isfinite(risk):
+            scores[asset_id].append(writer.score(asset_id, FAILURE, risk, min(thresholds.values()), ()))
+    for mode, threshold in thresholds.items():
+        values = risks[mode].to_numpy()
+        holds = settled & (values > threshold)
+        reasons = iter(model.explain(inputs[holds], mode))
+        for asset_id, risk, held, known in zip(asset_ids, values, holds, settled & np.isfinite(values), strict=True):
+            why = next(reasons) if held else ()
+            if held:
+                scores[asset_id].append(writer.score(asset_id, f"{FAILURE}.{mode}", risk, threshold, why))
+            condition = bool(held) if known else None
+            diagnoses[asset_id].append(writer.diagnosis(asset_id, mode, condition, risk, why))
+    return {asset_id: Forecast(tuple(scores[asset_id]), tuple(diagnoses[asset_id])) for asset_id in asset_ids}
+
+
+@dataclass(frozen=True, slots=True)
+class _Writer:
+    """Writes what is said of one day by one version of the model."""
+
+    version: str
+    day: date
+    known_at: datetime
+    horizon_days: int
+    settings: Models
+    knowledge: Knowledge
+
+    def score(self, asset_id: str, detector: str, risk: float, threshold: float, why: Sequence[Reason]) -> AnomalyScore:
+        return AnomalyScore(
+            asset_id=asset_id,
+            day=self.day,
+            detector=detector[:_DETECTOR_LENGTH],
+            version=self.version,
+            score=float(risk),
+            threshold=float(threshold),
+            level=float(risk),
+            contributions=tuple(Contribution(reason.feature, reason.value, reason.share) for reason in why),
+        )
+
+    def diagnosis(
+        self, asset_id: str, mode: str, condition: bool | None, risk: float, why: Sequence[Reason]
+    ) -> Diagnosis:
+        known = self.knowledge.failure_modes.get(mode)
+        return Diagnosis(
+            asset_id=asset_id,
+            day=self.day,
+            failure_mode=mode,
+            source=f"model:{FAILURE}@{self.version}",
+            condition=condition,
+            severity=self.settings.severity,
+            act_within_hours=self.settings.act_within / HOUR,
+            known_at=self.known_at,
+            text=self._text(known.title if known is not None else Text(en=mode, zh=mode), risk, why),
+            ticket=self.settings.ticket,
+            iso14224=known.iso14224 if known is not None else "UNK",
+            probability=float(risk) if np.isfinite(risk) else None,
+            suppresses=(ANOMALY.code,),
+            evidence=tuple(Evidence(reason.feature, reason.value, reason.usual) for reason in why),
+        )
+
+    def _text(self, title: Text, risk: float, why: Sequence[Reason]) -> Text:
+        seen = "; ".join(f"{reason.feature} {reason.value:.4g} ({reason.usual:.4g})" for reason in why[:3])
+        if not seen:
+            return Text(en="No failure is foreseen.", zh="未预见故障。")
+        return Text(
+            en=f"{title.en} within {self.horizon_days} days with a probability of {risk:.0%}, as before earlier "
+            f"failures (usual values in brackets): {seen}.",
+            zh=f"{self.horizon_days} 天内发生“{title.zh}”的概率为 {risk:.0%}，"
+            f"与以往故障前相似（括号内为通常值）：{seen}。",
+        )

@@ -1,0 +1,129 @@
+"""Gradient-boosted trees as plain arrays: grown by scikit-learn, kept and walked here.
+
+So a stored model is numbers that can be checked before they are followed, and no pickle.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.ensemble import HistGradientBoostingClassifier
+
+from models.arrays import Arrays
+from models.grid import Floats
+
+TREE_ARRAYS = ("base", "first", "feature", "threshold", "missing_left", "left", "right", "value")
+_ROWS_AT_ONCE = 20_000
+
+
+@dataclass(frozen=True)
+class BoostedTrees:
+    """The log odds are ``base`` plus one leaf's value per tree; nodes of all trees stand one after another.
+
+    ``first`` is each tree's root; ``left`` and ``right`` lead to a later node, or stay at a leaf, where ``feature`` is
+    -1. A value goes left where it is at most the threshold, or where it is not known and ``missing_left``.
+    """
+
+    features: int
+    base: float
+    first: NDArray[np.intp]
+    feature: NDArray[np.intp]
+    threshold: Floats
+    missing_left: NDArray[np.bool_]
+    left: NDArray[np.intp]
+    right: NDArray[np.intp]
+    value: Floats
+
+    @classmethod
+    def grown(
+        cls, matrix: Floats, truth: NDArray[np.bool_], *, trees: int, leaves: int, rows_a_leaf: int, seed: int
+    ) -> Self:
+        """Grow trees on rows of features (NaN: not known) whose truth is known.
+
+        Raises ``ValueError`` where all rows have the same truth.
+        """
+        if truth.all() or not truth.any():
+            raise ValueError("there is nothing to tell apart: all rows have the same truth")
+        grower = HistGradientBoostingClassifier(
+            max_iter=trees,
+            learning_rate=0.05,
+            max_leaf_nodes=leaves,
+            min_samples_leaf=rows_a_leaf,
+            l2_regularization=1.0,
+            early_stopping=False,
+            random_state=seed,
+        ).fit(matrix, truth)
+        nodes = [stage[0].nodes for stage in grower._predictors]
+        first = np.cumsum([0, *(len(tree) for tree in nodes)])[:-1]
+        flat = np.concatenate(nodes)
+        offset = np.repeat(first, [len(tree) for tree in nodes])
+        here, leaf = np.arange(len(flat)), flat["is_leaf"].astype(bool)
+        grown = cls(
+            features=matrix.shape[1],
+            base=float(grower._baseline_prediction.ravel()[0]),
+            first=first.astype(np.intp),
+            feature=np.where(leaf, -1, flat["feature_idx"]).astype(np.intp),
+            threshold=np.where(leaf, 0.0, flat["num_threshold"]),
+            missing_left=flat["missing_go_to_left"].astype(bool),
+            left=np.where(leaf, here, flat["left"] + offset).astype(np.intp),
+            right=np.where(leaf, here, flat["right"] + offset).astype(np.intp),
+            value=np.where(leaf, flat["value"], 0.0),
+        )
+        sample = matrix[:: max(1, len(matrix) // 200)]
+        if not np.allclose(grown.log_odds(sample), grower.decision_function(sample), rtol=1e-6, atol=1e-9):
+            raise RuntimeError("this version of scikit-learn keeps its trees in another way")
+        return grown
+
+    def log_odds(self, matrix: Floats) -> Floats:
+        """Return the log odds of each row."""
+        found = np.empty(len(matrix))
+        for begin in range(0, len(matrix), _ROWS_AT_ONCE):
+            found[begin : begin + _ROWS_AT_ONCE] = self._log_odds(matrix[begin : begin + _ROWS_AT_ONCE])
+        return found
+
+    def _log_odds(self, matrix: Floats) -> Floats:
+        rows = np.arange(len(matrix))[:, None]
+        at = np.broadcast_to(self.first, (len(matrix), len(self.first)))
+        while True:
+            feature = self.feature[at]
+            inner = feature >= 0
+            if not inner.any():
+                break
+            values = matrix[rows, np.maximum(feature, 0)]
+            left = np.where(np.isnan(values), self.missing_left[at], values <= self.threshold[at])
+            at = np.where(inner, np.where(left, self.left[at], self.right[at]), at)
+        return np.asarray(self.base + self.value[at].sum(axis=1))
+
+    def arrays(self) -> Arrays:
+        """Return what ``from_arrays`` takes."""
+        return {name: np.asarray(getattr(self, name)) for name in TREE_ARRAYS}
+
+    @classmethod
+    def from_arrays(cls, arrays: Arrays, features: int) -> Self:
+        """Build it from arrays that were read back. Raises ``ValueError`` where a walk could leave them or not end."""
+        count = len(arrays["feature"])
+        here = np.arange(count)
+        feature, left, right, first = (arrays[name] for name in ("feature", "left", "right", "first"))
+        same = all(arrays[name].shape == (count,) for name in TREE_ARRAYS[2:])
+        whole = all(np.issubdtype(array.dtype, np.integer) for array in (feature, left, right, first))
+        if not (same and whole and count and arrays["base"].shape == () and first.ndim == 1 and len(first)):
+            raise ValueError("the trees' arrays do not fit together")
+        leaf = feature == -1
+        onward = (left > here) & (left < count) & (right > here) & (right < count)
+        inner = (feature >= 0) & (feature < features) & onward
+        if not (leaf | inner).all() or first.min() < 0 or first.max() >= count:
+            raise ValueError("a tree leads out of itself")
+        return cls(
+            features,
+            float(arrays["base"]),
+            first.astype(np.intp),
+            feature.astype(np.intp),
+            arrays["threshold"].astype(np.float64),
+            arrays["missing_left"].astype(bool),
+            left.astype(np.intp),
+            right.astype(np.intp),
+            arrays["value"].astype(np.float64),
+        )

@@ -1,0 +1,33 @@
+"""All that was learned of one asset type: the anomaly ensemble, and the failure model where failures are known."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+from models.ensemble import Ensemble
+from models.failure import FailureModel
+
+_FAILURE = "failure"
+
+
+@dataclass(frozen=True)
+class TypeModel:
+    """What the registry keeps as one version."""
+
+    ensemble: Ensemble
+    failure: FailureModel | None = None
+
+    def save(self, folder: Path) -> None:
+        """Write everything into an existing, empty folder, without pickle."""
+        self.ensemble.save(folder)
+        if self.failure is not None:
+            (folder / _FAILURE).mkdir()
+            self.failure.save(folder / _FAILURE)
+
+    @classmethod
+    def load(cls, folder: Path) -> Self:
+        """Read back what ``save`` wrote. Raises ``ValueError`` where a file can't be read."""
+        failure = FailureModel.load(folder / _FAILURE) if (folder / _FAILURE).is_dir() else None
+        return cls(Ensemble.load(folder), failure)
