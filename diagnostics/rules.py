@@ -79,10 +79,12 @@ class Rule:
 
         Where the rule is not valid (another site, another time) its condition is False: it has nothing to say there.
         """
-        raw = frame.gather_condition(self.expression.evaluate(frame))
-        valid = self._valid(frame.index, sites)
+        held = self.expression.evaluate(frame)
         # What the days before say does not decide a day that says nothing itself: it neither raises nor clears.
-        condition = self.persistence.apply(raw).mask(raw.isna(), pd.NA).mask(~valid, False)
+        lasting = np.where(np.isnan(held), np.nan, self.persistence.over(held))
+        condition = frame.gather_condition(lasting)
+        if self.written.valid != _Valid():
+            condition = condition.mask(~self._valid(frame.index, sites), False)
         return RuleResult(self, frame, condition)
 
     def _valid(self, index: pd.MultiIndex, sites: Mapping[str, str]) -> pd.Series:

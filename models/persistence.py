@@ -45,10 +45,13 @@ class Persistence:
         """Return, for a ``boolean`` column on a panel's index, whether it persists on each day (``boolean``)."""
         grid = Grid.of(_panel_index(condition))
         held = grid.spread(condition.astype("Float64").to_numpy(dtype=np.float64, na_value=np.nan))
+        return _nullable(grid.gather(self.over(held)), condition)
+
+    def over(self, held: Floats) -> Floats:
+        """Return the same of an array (assets, days) of 1, 0 and NaN for what is not known."""
         true = self._last_n(held == 1)
         possible = self._last_n(held != 0, before=True)
-        outcome = np.where(true >= self.k, 1.0, np.where(possible < self.k, 0.0, np.nan))
-        return _nullable(grid.gather(outcome), condition)
+        return np.where(true >= self.k, 1.0, np.where(possible < self.k, 0.0, np.nan))
 
     def _last_n(self, flags: np.ndarray, *, before: bool = False) -> Floats:
         """Count the flags of the last n days; the days before the grid count as ``before``."""
