@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 from mosquitto_server import Gateway, until
@@ -42,14 +42,21 @@ class Ingesting(threading.Thread):
 
 @contextmanager
 def ingesting(
-    port: int, prefix: str, register: Register, accounting: Accounting, store: TelemetryStore, *, version: int = 5
+    port: int,
+    prefix: str,
+    register: Register,
+    accounting: Accounting,
+    store: TelemetryStore,
+    *,
+    version: int = 5,
+    decoders: Mapping[str, str] | None = None,
 ) -> Iterator[Ingesting]:
     """Take what comes under a prefix, from the moment at which the broker has the subscription.
 
     It is told by a retained status of ``bus-3``, which must be in the register.
     """
-    pipeline = Pipeline(store, accounting, register, prefix=prefix, settings=SETTINGS, clock=time.time_ns)
-    mqtt = Mqtt(port=port, prefix=prefix, client_id=prefix, version=5 if version == 5 else 3)
+    mqtt = Mqtt(port=port, prefix=prefix, client_id=prefix, version=5 if version == 5 else 3, decoders=decoders or {})
+    pipeline = Pipeline(store, accounting, register, mqtt=mqtt, settings=SETTINGS, clock=time.time_ns)
     gateway = Gateway(port)
     gateway.send(f"{prefix}/bus-3/status", '{"online": true}', retain=True)
     gateway.finish()
