@@ -11,12 +11,14 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.ensemble import HistGradientBoostingClassifier
+from threadpoolctl import threadpool_limits
 
 from models.arrays import Arrays
 from models.grid import Floats
 
 TREE_ARRAYS = ("base", "first", "feature", "threshold", "missing_left", "left", "right", "value")
 _ROWS_AT_ONCE = 20_000
+_ROWS_WORTH_THREADS = 200_000
 
 
 @dataclass(frozen=True)
@@ -55,7 +57,10 @@ class BoostedTrees:
             l2_regularization=1.0,
             early_stopping=False,
             random_state=seed,
-        ).fit(matrix, truth)
+        )
+        # Threads that wait for each other cost more than they bring on few rows, most of all on a busy machine.
+        with threadpool_limits(1 if len(matrix) < _ROWS_WORTH_THREADS else None, user_api="openmp"):
+            grower.fit(matrix, truth)
         nodes = [stage[0].nodes for stage in grower._predictors]
         first = np.cumsum([0, *(len(tree) for tree in nodes)])[:-1]
         flat = np.concatenate(nodes)

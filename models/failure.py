@@ -216,7 +216,7 @@ class FailureModel:
                 float(held["min_completeness"]),
                 modes,
             )
-        except (OSError, KeyError, TypeError, AttributeError) as error:
+        except (OSError, KeyError, TypeError, AttributeError, json.JSONDecodeError) as error:
             raise ValueError(f"failure.json: not a failure model ({error!r})") from error
 
 

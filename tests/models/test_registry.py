@@ -138,7 +138,8 @@ def test_a_pointer_to_nowhere_is_an_error_not_an_empty_registry(
 def test_a_save_that_fails_leaves_nothing(registry: Registry, ensemble: Ensemble, tmp_path: Path) -> None:
     with pytest.raises(TypeError):
         registry.save(
-            "emu-car", TypeModel(ensemble), training_first=date(2026, 1, 1), training_last=date(2026, 2, 1), data_hash="",
+            "emu-car", TypeModel(ensemble), data_hash="",
+            training_first=date(2026, 1, 1), training_last=date(2026, 2, 1),
             metrics={"recall": object()}, now=NOW,  # type: ignore[dict-item]
         )  # fmt: skip
     assert list((tmp_path / "registry" / "emu-car").iterdir()) == []

@@ -1,0 +1,161 @@
+"""The failure model learns what precedes a failure, says so honestly, and comes back from disk as it was."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from models.derive import derived_panel
+from models.evaluation import average_precision, fails_within
+from models.failure import FAILURE, MIN_FAILURES, FailureModel
+from models.panel import panel_index
+
+DAY = 86_400 * 10**9
+ASSETS, DAYS, HORIZON = 40, 120, 5
+FIRST = np.datetime64("2026-01-01", "D")
+
+
+def _fleet(seed: int, *, announced: bool) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
+    """Base panel, maintenance, failures: LEAK is announced by a rising temperature, LUCK by nothing."""
+    rng = np.random.default_rng(seed)
+    temperature, current = rng.normal(50, 1, (ASSETS, DAYS)), rng.normal(10, 1, (ASSETS, DAYS))
+    failures, maintenance = [], []
+    for asset in range(ASSETS):
+        for mode in ("LEAK", "LUCK"):
+            for day in rng.choice(np.arange(20, DAYS - 1), size=2, replace=False):
+                at = int((FIRST + int(day)).astype("datetime64[ns]").astype(np.int64)) + DAY // 4
+                failures.append((f"A{asset:02}", at, mode))
+                maintenance.append((f"A{asset:02}", at + DAY // 4, f"{mode.lower()}: repaired"))
+                if mode == "LEAK" and announced:
+                    temperature[asset, max(0, day - 3) : day] += 8
+    index = panel_index(
+        [f"A{asset:02}" for asset in range(ASSETS) for _ in range(DAYS)], list(np.tile(FIRST + np.arange(DAYS), ASSETS))
+    )
+    base = pd.DataFrame(
+        {
+            "temp.mean": temperature.ravel(),
+            "current.mean": current.ravel(),
+            "faults.F1.count": rng.poisson(0.05, ASSETS * DAYS).astype(float),
+            "completeness": np.where(rng.random(ASSETS * DAYS) < 0.03, 0.2, 1.0),
+        },
+        index=index,
+    )
+    columns = ["asset_id", "time", "what"]
+    return base, pd.DataFrame(maintenance, columns=columns), pd.DataFrame(failures, columns=columns)
+
+
+def _derived(base: pd.DataFrame) -> pd.DataFrame:
+    assets = base.index.get_level_values(0).unique()
+    return derived_panel(base, pd.Series("depot", index=assets))
+
+
+def _fit(seed: int = 0, *, announced: bool = True, **options: float) -> FailureModel:
+    base, maintenance, failures = _fleet(seed, announced=announced)
+    chosen = {"false_tickets_per_100_asset_days": 0.5, "min_probability": 0.5} | options
+    return FailureModel.fit(
+        base, _derived(base), maintenance, failures, horizon_days=HORIZON, min_completeness=0.5, **chosen
+    )
+
+
+@pytest.fixture(scope="module")
+def model() -> FailureModel:
+    return _fit()
+
+
+def test_an_announced_failure_is_foreseen_on_assets_never_seen_and_luck_is_not(model: FailureModel) -> None:
+    base, maintenance, failures = _fleet(99, announced=True)
+    inputs = model.inputs(base, _derived(base), maintenance)
+    risks = model.risks(inputs)
+    leaks, lucks = (failures[failures["what"] == mode] for mode in ("LEAK", "LUCK"))
+    skill = average_precision(risks["LEAK"], leaks, HORIZON)
+    luck = average_precision(risks["LUCK"], lucks, HORIZON)
+    usual = fails_within(base.index, lucks, HORIZON).mean()
+    assert skill > 0.55  # three of the five days before are announced
+    assert luck < 2 * usual
+    raised = risks["LEAK"] > model.thresholds()["LEAK"]
+    assert fails_within(base.index, leaks, HORIZON)[raised.to_numpy()].mean() > 0.8
+    assert (risks["LUCK"] > model.thresholds()["LUCK"]).mean() < 0.005
+
+
+def test_risks_are_calibrated(model: FailureModel) -> None:
+    base, maintenance, failures = _fleet(7, announced=True)
+    risk = model.risks(model.inputs(base, _derived(base), maintenance))["LEAK"]
+    truth = fails_within(base.index, failures[failures["what"] == "LEAK"], HORIZON)
+    known = risk.notna().to_numpy()
+    assert abs(risk[known].mean() - truth[known].mean()) < 0.03
+    sure = known & (risk > 0.7).to_numpy()
+    assert truth[sure].mean() > 0.65
+
+
+def test_the_risk_of_any_failure_is_that_of_none_being_spared(model: FailureModel) -> None:
+    base, maintenance, _ = _fleet(7, announced=True)
+    risks = model.risks(model.inputs(base, _derived(base), maintenance)).dropna()
+    np.testing.assert_allclose(risks[FAILURE], 1 - (1 - risks["LEAK"]) * (1 - risks["LUCK"]))
+
+
+def test_the_reason_is_the_feature_that_announces(model: FailureModel) -> None:
+    base, maintenance, _ = _fleet(7, announced=True)
+    inputs = model.inputs(base, _derived(base), maintenance)
+    risks = model.risks(inputs)["LEAK"]
+    reasons = model.explain(inputs.loc[risks.nlargest(5).index], "LEAK")
+    for why in reasons:
+        assert why[0].feature.startswith("temp.mean")
+        assert why[0].value > why[0].usual
+        assert sum(reason.share for reason in why) <= 1 + 1e-9
+
+
+def test_a_day_of_too_little_data_has_no_risk(model: FailureModel) -> None:
+    base, maintenance, _ = _fleet(7, announced=True)
+    risks = model.risks(model.inputs(base, _derived(base), maintenance))
+    incomplete = base["completeness"] < 0.5
+    assert incomplete.any()
+    assert risks[incomplete].isna().all().all()
+    assert risks[~incomplete].notna().all().all()
+
+
+def test_one_day_alone_gives_what_the_whole_history_gives(model: FailureModel) -> None:
+    base, maintenance, _ = _fleet(7, announced=True)
+    whole = model.risks(model.inputs(base, _derived(base), maintenance))
+    day = pd.Timestamp(str(FIRST + 90))
+    until = base[base.index.get_level_values(1) <= day]
+    derived = _derived(until)
+    today = derived[derived.index.get_level_values(1) == day]
+    known = maintenance[maintenance["time"] < day.value + DAY]
+    alone = model.risks(model.inputs(until, today, known))
+    pd.testing.assert_frame_equal(alone, whole.loc[alone.index])
+
+
+def test_a_smaller_budget_and_a_higher_probability_raise_the_threshold() -> None:
+    assert _fit(min_probability=0.9).thresholds()["LEAK"] >= 0.9
+    strict, loose = _fit(false_tickets_per_100_asset_days=0.01, min_probability=0.01), _fit(min_probability=0.01)
+    assert strict.thresholds()["LEAK"] > loose.thresholds()["LEAK"]
+
+
+def test_what_is_saved_comes_back(model: FailureModel, tmp_path: Path) -> None:
+    base, maintenance, _ = _fleet(7, announced=True)
+    model.save(tmp_path)
+    again = FailureModel.load(tmp_path)
+    inputs = model.inputs(base, _derived(base), maintenance)
+    pd.testing.assert_frame_equal(again.risks(inputs), model.risks(inputs), check_exact=True)
+    assert again.thresholds() == model.thresholds()
+
+
+@pytest.mark.parametrize("text", ["", "{}", '{"format": 99}', "[]", '{"format": 1, "features": 3}'])
+def test_a_broken_description_is_refused(model: FailureModel, tmp_path: Path, text: str) -> None:
+    model.save(tmp_path)
+    (tmp_path / "failure.json").write_text(text)
+    with pytest.raises(ValueError, match=r"failure\.json"):
+        FailureModel.load(tmp_path)
+
+
+def test_too_few_failures_teach_nothing() -> None:
+    base, maintenance, failures = _fleet(0, announced=True)
+    few = failures.groupby("what").head(MIN_FAILURES - 1)
+    with pytest.raises(ValueError, match="has failed"):
+        FailureModel.fit(
+            base, _derived(base), maintenance, few, horizon_days=HORIZON, min_completeness=0.5,
+            false_tickets_per_100_asset_days=0.5, min_probability=0.5,
+        )  # fmt: skip
