@@ -36,6 +36,7 @@ _INK, _GRID, _SIGNAL, _NORMAL, _SCORE, _NO_DATA = "#1f2937", "#e5e7eb", "#1d4ed8
 _STYLE = {
     "svg.fonttype": "none",
     "svg.hashsalt": "fleetdx",
+    "text.parse_math": False,  # a dollar sign in a title is a dollar sign
     "font.family": "sans-serif",
     "font.sans-serif": ["DejaVu Sans"],
     "font.size": 9.0,

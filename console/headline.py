@@ -65,10 +65,15 @@ def headline(alert: Alert, installation: Installation) -> Headline:
         suppressed_by=suppression(alert.suppressed_by, installation.knowledge),
         closed=local(alert.closed_at, zone) if alert.closed_at is not None else "",
         closed_reason=closing(alert.closed_reason, installation.knowledge),
-        ticket_url=ticket.url if ticket is not None else "",
+        ticket_url=ticket.url if ticket is not None and _is_of_the_web(ticket.url) else "",
         ticket_key=(ticket.external_key or ticket.key) if ticket is not None else "",
         ticket_note=_ticket_note(alert, ticket, installation.settings.tickets.connector != NO_CONNECTOR),
     )
+
+
+def _is_of_the_web(url: str) -> bool:
+    """Whether an address that a ticket system gave may be a link: not one that runs something."""
+    return url.startswith(("https://", "http://"))
 
 
 def _ticket_note(alert: Alert, ticket: Ticket | None, has_system: bool) -> str:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from datetime import date, timedelta
-from typing import Any
+from datetime import date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 import numpy as np
@@ -17,7 +16,7 @@ from django.views.decorators.cache import cache_control
 from django.views.decorators.http import require_GET
 
 from alerts.models import Alert, AssetDayRun, FieldRecord, Score
-from config.operating_day import day_bounds
+from config.operating_day import NS, day_bounds
 from config.register import AssetType, Severity
 from console.charts import DayScore, FaultMark, Moment, SignalTrace, evidence_chart
 from console.context import provided
@@ -148,8 +147,10 @@ def _mark(code: str, asset_type: AssetType, times: Sequence[int]) -> FaultMark:
 
 
 def _moments(alert: Alert, zone: ZoneInfo, first: date, last: date) -> list[Moment]:
-    def shown(at: Any) -> bool:
-        return bool(first <= at.astimezone(zone).date() <= last)
+    start, end = day_bounds(zone, first)[0], day_bounds(zone, last)[1]
+
+    def shown(at: datetime) -> bool:
+        return start <= int(at.timestamp()) * NS <= end  # an alert is known at the very end of its first day
 
     moments = [Moment(gettext("alert"), alert.known_at)] if shown(alert.known_at) else []
     records = FieldRecord.objects.filter(asset_id=alert.asset_id, at__date__range=(first, last + timedelta(days=1)))
