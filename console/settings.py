@@ -1,13 +1,15 @@
 """Django's settings, from the environment that ``fleetdx.wiring`` prepares.
 
 ``FLEETDX_DATA_DIR`` is the folder of the relational state (default ``fleetdx-data``), ``FLEETDX_SECRET_KEY``
-signs sessions, ``FLEETDX_HOSTS`` lists the host names that the console answers to.
+signs sessions, ``FLEETDX_HOSTS`` lists the host names that the console answers to, and ``FLEETDX_BASE_URL`` is the
+address under which people reach it, be it through a proxy that ends TLS.
 """
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from django.utils.translation import gettext_lazy as _
 
@@ -15,7 +17,13 @@ DATA_DIR = Path(os.environ.get("FLEETDX_DATA_DIR", "fleetdx-data"))
 HERE = Path(__file__).parent
 
 SECRET_KEY = os.environ.get("FLEETDX_SECRET_KEY", "not secret: only for commands that serve no page")
+_REACHED = urlsplit(os.environ.get("FLEETDX_BASE_URL", ""))
+_BY_TLS = _REACHED.scheme == "https"
 ALLOWED_HOSTS = os.environ.get("FLEETDX_HOSTS", "localhost,127.0.0.1,[::1]").split(",")
+ALLOWED_HOSTS += [_REACHED.hostname] if _REACHED.hostname else []
+# A form sent over TLS names https as where it comes from, while the proxy speaks to us without.
+CSRF_TRUSTED_ORIGINS = [f"https://{_REACHED.netloc}"] if _BY_TLS else []
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = _BY_TLS
 INSTALLED_APPS = [
     "django.contrib.auth",
     "django.contrib.contenttypes",

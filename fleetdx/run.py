@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import signal
 import threading
 import time
@@ -34,7 +35,9 @@ _DELIVER_SECONDS = 15
 def run(config: Path, data: Path) -> None:
     """Ingest, score, deliver and serve until told to stop."""
     stop = _stopping()
-    with Program(read_installation(config), DataFolder(data)) as program:
+    installation = read_installation(config)
+    os.environ["FLEETDX_BASE_URL"] = installation.settings.console.base_url or ""  # for Django's settings
+    with Program(installation, DataFolder(data)) as program:
         from console.context import provide  # Django is set up by now
 
         settings = program.installation.settings

@@ -131,6 +131,37 @@ def test_the_service_follows_its_files_and_keeps_what_is_valid(service: Service)
     assert len(service.alerts()) == 1
 
 
+def test_behind_a_proxy_that_ends_tls_people_can_log_in(tmp_path: Path) -> None:
+    config, data, port = tmp_path / "config", tmp_path / "data", free_port()
+    shutil.copytree(SAMPLE, config)
+    (config / "settings.yaml").write_text(
+        f"mqtt: {{port: {free_port()}}}\nconsole: {{port: {port}, base_url: 'https://fleet.example.org'}}\n"
+    )
+    fleetdx("create-user", "anna", "-d", data, FLEETDX_PASSWORD="correct horse 1")
+    process = started("run", "-c", config, "-d", data, log=tmp_path / "log")
+    try:
+        wait_until(lambda: "Console: " in (tmp_path / "log").read_text())
+        # What a proxy passes on: the host and the origin that the browser knows.
+        with httpx.Client(base_url=f"http://127.0.0.1:{port}", headers={"host": "fleet.example.org"}) as proxy:
+            form = proxy.get("/login/")
+            assert form.status_code == 200
+            cookie = form.headers["set-cookie"]
+            assert "Secure" in cookie
+            token = cookie.partition("csrftoken=")[2].partition(";")[0]
+            entered = proxy.post(
+                "/login/",
+                data={"username": "anna", "password": "correct horse 1", "csrfmiddlewaretoken": token},
+                headers={"origin": "https://fleet.example.org", "cookie": f"csrftoken={token}"},
+            )
+            assert (entered.status_code, entered.headers["location"]) == (302, "/")
+            foreign = proxy.post("/login/", headers={"origin": "https://evil.example", "cookie": f"csrftoken={token}"})
+            assert foreign.status_code == 403
+            assert proxy.get("/health", headers={"host": "elsewhere.example.org"}).status_code == 400
+    finally:
+        process.terminate()
+        assert process.wait(timeout=15) == 0
+
+
 def test_a_register_that_grows_lets_the_new_asset_in(service: Service) -> None:
     register = service.config / "assets.csv"
     register.write_text(register.read_text() + "EMU-09-A,emu-car,madrid,2024-01-01,2027-01-01,EMU-09,motor car,Maker\n")
