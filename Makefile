@@ -5,7 +5,7 @@ BIN := .venv/bin
 REQUIRE ?=
 export FLEETDX_REQUIRE := $(REQUIRE)
 
-.PHONY: help setup servers demo test check test-faults bench bench-azure bench-store bench-models bench-rules screenshots lock clean
+.PHONY: help setup servers demo test check test-faults bench bench-azure bench-ingest bench-store bench-models bench-rules screenshots lock clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
@@ -41,13 +41,16 @@ bench-azure: setup servers  ## the walk through a public fleet's year, to real t
 bench-store: setup  ## write and read rates of the stores
 	$(BIN)/python -m benchmarks.store $(ARGS)
 
+bench-ingest: setup servers  ## what taking messages in costs, beside Telegraf
+	$(BIN)/python -m benchmarks.ingest $(ARGS)
+
 bench-models: setup  ## time to derive, fit and score
 	$(BIN)/python -m benchmarks.models_scale $(ARGS)
 
 bench-rules: setup  ## time to evaluate rules on a large fleet
 	$(BIN)/python -m benchmarks.rules $(ARGS)
 
-bench: bench-store bench-models bench-rules bench-azure  ## all benchmarks
+bench: bench-store bench-ingest bench-models bench-rules bench-azure  ## all benchmarks
 
 screenshots: setup  ## the README's picture, taken in headless Chromium
 	@deploy/debian-packages mosquitto chromium fonts-dejavu-core fonts-noto-cjk

@@ -95,7 +95,7 @@ def influxdb(folder: Path) -> Iterator[Place | None]:
             if program is None:
                 yield None
                 return
-            url, org, token = _start(program, folder, stack)
+            url, org, token = start_influxdb(program, folder, stack)
 
         def place(_folder: Path) -> TelemetryStore:
             headers = {"Authorization": f"Token {token}"}
@@ -108,7 +108,7 @@ def influxdb(folder: Path) -> Iterator[Place | None]:
         yield place
 
 
-def _start(program: str, folder: Path, stack: ExitStack) -> tuple[str, str, str]:
+def start_influxdb(program: str, folder: Path, stack: ExitStack) -> tuple[str, str, str]:
     port = free_port()
     paths = {"--bolt-path": "bolt", "--engine-path": "engine", "--sqlite-path": "sqlite"}
     files = [part for option, name in paths.items() for part in (option, str(folder / name))]
