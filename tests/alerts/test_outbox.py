@@ -189,6 +189,24 @@ def test_two_deliverers_at_once_file_each_ticket_once(desk: Desk) -> None:
     assert sum(count[0] for count in counts) == 12
 
 
+def test_a_ticket_that_another_took_meanwhile_is_left_to_it(desk: Desk) -> None:
+    wanted("C-1", "C-2")
+    other = Desk()
+
+    def die(draft: TicketDraft) -> None:
+        raise KeyboardInterrupt
+
+    other.filing = die
+
+    def meanwhile(done: int, total: int | None) -> None:
+        if done == 1:  # C-2 is on our list; another deliverer takes it, and is not heard of again
+            with pytest.raises(KeyboardInterrupt):
+                delivered(other)
+
+    assert delivered(desk, progress=meanwhile) == (1, 0, 0, 0)
+    assert [draft.asset_id for draft in (*desk.tickets, *other.tickets)] == ["C-1", "C-2"]
+
+
 def test_who_is_slow_is_not_overtaken_before_the_lease_ends(desk: Desk) -> None:
     wanted("C-1")
     overtaking = list[tuple[int, ...]]()
