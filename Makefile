@@ -23,7 +23,7 @@ demo: setup servers  ## a simulated fleet, from the broker to the ticket; ends w
 	$(BIN)/fleetdx demo $(ARGS)
 
 test: setup servers  ## the test suite (tests whose server is missing skip and say which)
-	$(BIN)/pytest $(ARGS)
+	$(BIN)/pytest -n 2 --dist loadfile $(ARGS)
 
 check: setup  ## style, types, layers of the architecture, documentation
 	$(BIN)/ruff check .
