@@ -11,6 +11,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from typer.testing import CliRunner
+
+from fleetdx.cli import app
+
 
 class Answer(NamedTuple):
     """How a command ended, and all it said."""
@@ -34,6 +38,14 @@ def fleetdx(*arguments: object, within: float = 60.0, **environment: str) -> Ans
         _command(arguments), capture_output=True, text=True, timeout=within, env=os.environ | environment
     )
     return Answer(done.returncode, done.stdout, done.stderr)
+
+
+def here(*arguments: object, **environment: str) -> Answer:
+    """Run a command in this process: quicker, for those that take no signals and end by themselves."""
+    result = CliRunner().invoke(app, [str(argument) for argument in arguments], env=environment)
+    if result.exception is not None and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    return Answer(result.exit_code, result.stdout, result.stderr)
 
 
 def started(*arguments: object, log: Path, **environment: str) -> subprocess.Popen[bytes]:

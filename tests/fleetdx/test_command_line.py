@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from history_folder import write_history
-from program import Answer, fleetdx, started, wait_until
+from program import Answer, fleetdx, here, started, wait_until
 from typer.main import get_command
 from typer.testing import CliRunner
 
@@ -80,29 +80,29 @@ def test_wrong_usage_ends_with_2(arguments: list[str]) -> None:
 
 
 def test_the_sample_installation_is_usable() -> None:
-    answer = _here("check-config", SAMPLE, "--json")
+    answer = here("check-config", SAMPLE, "--json")
     assert answer.code == 0
     assert answer.json() == {"ok": True, "sites": 3, "asset_types": 1, "assets": 24, "rules": 8, "problems": []}
-    assert _here("rules", "test", SAMPLE, "--json").json()["ok"] is True
+    assert here("rules", "test", SAMPLE, "--json").json()["ok"] is True
 
 
 def test_a_wrong_configuration_is_an_answer_of_no_with_every_problem_at_its_line(config: Path) -> None:
     settings = config / "settings.yaml"
     settings.write_text("mqtt:\n  prot: 1883\nconsole:\n  port: 99999\n")
     rules = config / "rules" / "air.yaml"
-    answer = _here("check-config", config)
+    answer = here("check-config", config)
     assert (answer.code, answer.out) == (1, "")
     assert answer.err.startswith("2 problems:\n")
     assert "settings.yaml:2: " in answer.err
     assert "'port'" in answer.err
     assert "settings.yaml:4: " in answer.err
-    as_json = _here("check-config", config, "--json")
+    as_json = here("check-config", config, "--json")
     assert as_json.code == 1
     assert as_json.json()["ok"] is False
     assert len(as_json.json()["problems"]) == 2
     settings.unlink()
     rules.write_text(rules.read_text().replace("compressor_duty", "compressor_duti"))
-    wrong_rule = _here("rules", "check", config)
+    wrong_rule = here("rules", "check", config)
     assert wrong_rule.code == 1
     assert "compressor_duty" in wrong_rule.err  # the nearest known name
     assert re.search(r"rules/air\.yaml:\d+: ", wrong_rule.err)
@@ -115,7 +115,7 @@ def test_a_rule_test_that_fails_is_an_answer_of_no(config: Path) -> None:
     )
     rules = config / "rules" / "bogie.yaml"
     rules.write_text(re.sub(r">= \d+", ">= 100000", rules.read_text()))
-    answer = _here("rules", "test", config, "--json")
+    answer = here("rules", "test", config, "--json")
     assert answer.code == 1
     assert answer.json()["ok"] is False
 
@@ -142,7 +142,7 @@ def test_a_rule_test_that_fails_is_an_answer_of_no(config: Path) -> None:
 def test_what_is_missing_is_said_with_what_to_do(tmp_path: Path, arguments: list[object], code: int, says: str) -> None:
     (tmp_path / "file").touch()
     places = {"missing": tmp_path / "[no such] folder", "data": tmp_path / "data", "file": tmp_path / "file"}
-    answer = _here(*(str(a).format(**places) for a in arguments), INFLUXDB_V2_TOKEN="")
+    answer = here(*(str(a).format(**places) for a in arguments), INFLUXDB_V2_TOKEN="")
     assert (answer.code, answer.out) == (code, "")
     _is_one_message(answer)
     assert says in answer.err
@@ -152,7 +152,7 @@ def test_what_is_missing_is_said_with_what_to_do(tmp_path: Path, arguments: list
 
 def test_a_replay_without_a_broker_says_where_it_looked(history: Path) -> None:
     port = free_port()
-    answer = _here("replay", history, "--port", port)
+    answer = here("replay", history, "--port", port)
     assert answer.code == 3
     assert f"no broker answers at 127.0.0.1:{port}" in answer.err
     _is_one_message(answer)
@@ -167,7 +167,7 @@ def test_an_ingest_that_can_take_nothing_in_does_not_end_well(tmp_path: Path, co
 
 def test_a_store_without_its_token_names_the_variable(tmp_path: Path, config: Path) -> None:
     (config / "settings.yaml").write_text("store: {kind: influxdb, token_env: MY_TOKEN}\n")
-    answer = _here("score", "-c", config, "-d", tmp_path / "data")
+    answer = here("score", "-c", config, "-d", tmp_path / "data")
     assert answer.code == 3
     assert "set the environment variable MY_TOKEN" in answer.err
     _is_one_message(answer)
@@ -176,7 +176,7 @@ def test_a_store_without_its_token_names_the_variable(tmp_path: Path, config: Pa
 def test_a_store_that_does_not_answer_is_named(tmp_path: Path, config: Path) -> None:
     port = free_port()
     (config / "settings.yaml").write_text(f"store: {{kind: influxdb, url: 'http://127.0.0.1:{port}'}}\n")
-    answer = fleetdx("score", "-c", config, "-d", tmp_path / "data", INFLUX_TOKEN="secret-on-no-account-to-be-said")
+    answer = here("score", "-c", config, "-d", tmp_path / "data", INFLUX_TOKEN="secret-on-no-account-to-be-said")
     assert answer.code == 3
     assert f"http://127.0.0.1:{port}" in answer.err
     assert "secret-on-no-account" not in answer.err
@@ -186,7 +186,7 @@ def test_a_store_that_does_not_answer_is_named(tmp_path: Path, config: Path) -> 
 def test_a_ticket_system_that_cannot_work_stops_the_start(tmp_path: Path, config: Path) -> None:
     wrong = "tickets: {connector: roundap, url: 'http://127.0.0.1:1/fleet'}\n"
     (config / "settings.yaml").write_text(wrong)
-    checked = _here("check-config", config)
+    checked = here("check-config", config)
     assert checked.code == 1
     assert "no ticket connector 'roundap'" in checked.err
     (config / "settings.yaml").write_text(
@@ -212,7 +212,7 @@ def test_a_data_folder_has_one_owner(tmp_path: Path, config: Path) -> None:
     owner = started("ingest", "-c", config, "-d", tmp_path / "data", log=tmp_path / "log")
     try:
         wait_until(lambda: (tmp_path / "data" / "telemetry.duckdb").exists())
-        answer = fleetdx("score", "-c", config, "-d", tmp_path / "data")
+        answer = here("score", "-c", config, "-d", tmp_path / "data")
         assert answer.code == 3
         assert "another fleetdx process works on" in answer.err
         assert "--data" in answer.err
@@ -224,23 +224,16 @@ def test_a_data_folder_has_one_owner(tmp_path: Path, config: Path) -> None:
 
 def test_a_user_is_made_once_and_may_change_the_password(tmp_path: Path) -> None:
     data = tmp_path / "data"
-    short = fleetdx("create-user", "anna", "-d", data, FLEETDX_PASSWORD="short")
+    short = here("create-user", "anna", "-d", data, FLEETDX_PASSWORD="short")
     assert short.code == 3
     assert "too short" in short.err
-    made = fleetdx("create-user", "anna", "-d", data, FLEETDX_PASSWORD="correct horse 1")
+    made = here("create-user", "anna", "-d", data, FLEETDX_PASSWORD="correct horse 1")
     assert (made.code, made.err) == (0, "anna can log in. Users so far: 1\n")
-    again = fleetdx("create-user", "anna", "-d", data, FLEETDX_PASSWORD="battery staple 2")
+    again = here("create-user", "anna", "-d", data, FLEETDX_PASSWORD="battery staple 2")
     assert again.err == "anna can log in. Users so far: 1\n"
-    assert _here("create-user", " ", "-d", data, FLEETDX_PASSWORD="correct horse 1").code == 3
+    assert here("create-user", " ", "-d", data, FLEETDX_PASSWORD="correct horse 1").code == 3
     assert (data.stat().st_mode & 0o077) == 0
     assert (data / "secret-key").stat().st_mode & 0o077 == 0
-
-
-def _here(*arguments: object, **environment: str) -> Answer:
-    """Run a command that ends before it opens anything in this process: quicker, and all the same to it."""
-    result = CliRunner().invoke(app, [str(argument) for argument in arguments], env=environment)
-    assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
-    return Answer(result.exit_code, result.stdout, result.stderr)
 
 
 def _is_one_message(answer: Answer) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from history_folder import BEGIN, GROWS_DAYS, write_history
-from program import fleetdx, started, wait_until
+from program import fleetdx, here, started, wait_until
 
 from fleetdx.servers.mosquitto import MosquittoServer
 
@@ -37,7 +37,7 @@ def samples(history: Path) -> int:
 def imported(history: Path, samples: int, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The data folder after an import, of which everything was stored."""
     data = tmp_path_factory.mktemp("imported") / "data"
-    answer = fleetdx("import", history, "-d", data, "--json")
+    answer = here("import", history, "-d", data, "--json")
     assert answer.code == 0, answer.err
     counted = answer.json()
     assert {name: counted[name] for name in ("received", "stored", "duplicates", "quarantined", "lost")} == {
@@ -48,7 +48,7 @@ def imported(history: Path, samples: int, tmp_path_factory: pytest.TempPathFacto
 
 
 def test_a_second_import_stores_nothing(history: Path, samples: int, imported: Path) -> None:
-    again = fleetdx("import", history, "-d", imported, "--json").json()
+    again = here("import", history, "-d", imported, "--json").json()
     assert (again["stored"], again["duplicates"], again["field_records"]) == (0, samples, 0)
 
 
@@ -56,7 +56,7 @@ def test_what_an_import_refuses_is_told_with_its_reason(tmp_path: Path) -> None:
     history = write_history(tmp_path / "history", days=1, pumps=2, hours=6)
     with (history / "telemetry.csv").open("a") as table:
         table.write("P-99,2025-01-01T00:00:00Z,60,20\n")
-    answer = fleetdx("import", history, "-d", tmp_path / "data")
+    answer = here("import", history, "-d", tmp_path / "data")
     assert (answer.code, answer.out) == (0, "")
     assert "8 samples stored, 0 known already, 1 quarantined" in answer.err
     assert "1 × unknown-asset" in answer.err
@@ -66,7 +66,7 @@ def test_a_broken_table_is_named_with_its_row(history: Path, tmp_path: Path) -> 
     broken = write_history(tmp_path / "broken", days=1, pumps=2, hours=6)
     text = (broken / "telemetry.csv").read_text().replace("2025-01-01T06:00:00Z", "yesterday", 1)
     (broken / "telemetry.csv").write_text(text)
-    answer = fleetdx("import", broken, "-d", tmp_path / "data")
+    answer = here("import", broken, "-d", tmp_path / "data")
     assert answer.code == 1
     assert "telemetry.csv: column 'time': 'yesterday' is no ISO 8601 time" in answer.err
     assert "Traceback" not in answer.err
@@ -74,7 +74,7 @@ def test_a_broken_table_is_named_with_its_row(history: Path, tmp_path: Path) -> 
 
 def test_days_are_scored_once_up_to_the_instant_that_is_asked_for(tmp_path: Path) -> None:
     history, data = write_history(tmp_path / "history", days=5, pumps=2, hours=6), tmp_path / "data"
-    fleetdx("import", history, "-d", data)
+    here("import", history, "-d", data)
     # The third day is over at midnight, and closed an hour later.
     until = BEGIN + timedelta(days=3)
     assert _score(history, data, until + timedelta(minutes=59))["asset_days"] == 2 * 2
@@ -109,7 +109,7 @@ def test_a_replay_through_a_broker_stores_what_an_import_stores(
 @pytest.mark.slow
 def test_a_back_test_finds_the_failures_that_a_drift_announces(history: Path) -> None:
     learnt = (BEGIN + timedelta(days=LEARNS_DAYS - 1)).date()
-    answer = fleetdx("backtest", history, "--train-until", learnt, "--json")
+    answer = here("backtest", history, "--train-until", learnt, "--json")
     assert answer.code == 0, answer.err
     result = answer.json()
     assert result["assets"] == PUMPS
@@ -131,7 +131,7 @@ def test_a_back_test_of_a_history_without_failures_counts_tickets_and_says_what_
     sound = write_history(tmp_path / "sound", days=27, pumps=4, hours=6)
     learnt = (BEGIN + timedelta(days=23)).date()
     until = (BEGIN + timedelta(days=26)).date()
-    answer = fleetdx("backtest", sound, "--train-until", learnt, "--until", until)
+    answer = here("backtest", sound, "--train-until", learnt, "--until", until)
     assert (answer.code, answer.out) == (0, "")
     assert "4 assets, 12 asset-days after 2025-01-24, 0 failures" in " ".join(answer.err.split())
     assert "No failure is known in these days" in answer.err
@@ -140,14 +140,14 @@ def test_a_back_test_of_a_history_without_failures_counts_tickets_and_says_what_
 
 def test_a_back_test_without_days_to_learn_from_says_which_there_are(tmp_path: Path) -> None:
     history = write_history(tmp_path / "history", days=3, pumps=2, hours=6)
-    answer = fleetdx("backtest", history, "--train-until", "2024-12-31", "--json")
+    answer = here("backtest", history, "--train-until", "2024-12-31", "--json")
     assert (answer.code, answer.out) == (3, "")
     assert "Stopped: the history goes from 2025-01-01 to 2025-01-03" in answer.err
     assert "Traceback" not in answer.err
 
 
 def _score(history: Path, data: Path, until: Any) -> dict[str, Any]:
-    found: dict[str, Any] = fleetdx(
+    found: dict[str, Any] = here(
         "score", "-c", history, "-d", data, "--until", until.strftime("%Y-%m-%dT%H:%M:%S"), "--json"
     ).json()
     return found
