@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple, cast
 
 from config.nearest import did_you_mean
+from config.operating_day import NS
 from config.settings import Ingest, Mqtt
 from config.source import ConfigError, Problem
 from ingest import decoders
@@ -36,7 +37,9 @@ class Routes:
     @classmethod
     def from_settings(cls, mqtt: Mqtt, ingest: Ingest, memory: Memory | None = None) -> Routes:
         """Return the routes that the settings choose. Raises ``ConfigError`` where there is no such decoder."""
-        memory, limits = memory or Memory(), Limits(ingest.max_payload_bytes, ingest.max_samples)
+        memory = memory or Memory()
+        ahead = int(ingest.allowed_clock_skew_s * NS)
+        limits = Limits(ingest.max_payload_bytes, ingest.max_samples, ahead=ahead)
         chosen = {mqtt.prefix: JsonDecoder.name} | dict(mqtt.decoders)
         classes = {prefix: decoder_class(name) for prefix, name in chosen.items()}
         return cls(
@@ -66,11 +69,13 @@ class Routes:
         return Reject("bad-topic", "topic", f"{topic[:100]!r} does not begin with {expected}")
 
     @staticmethod
-    def decode(routed: Routed, payload: bytes, now: int, *, known: bool) -> tuple[Decoded, Sequence[Request]]:
+    def decode(
+        routed: Routed, payload: bytes, now: int, *, known: bool, again: bool = False
+    ) -> tuple[Decoded, Sequence[Request]]:
         """Read a payload that came at ``now`` (ns); return with it what is to be published, topics being whole."""
         decoder = routed.decoder
         if isinstance(decoder, SessionDecoder):
-            decoded = decoder.read(routed.path, payload, now, known=known)
+            decoded = decoder.read(routed.path, payload, now, known=known, again=again)
         else:
             decoded = decoder.decode(routed.place.kind, payload)
         return decoded, [Request(routed.prefix + path, answer) for path, answer in decoded.requests]

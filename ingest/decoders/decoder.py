@@ -129,12 +129,16 @@ class Decoded:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Bounds on one payload: its bytes, its samples, the signals of one sample, the values of one freeze frame."""
+    """Bounds on one payload: its bytes, its samples, the signals of one sample, the values of one freeze frame.
+
+    ``ahead`` is how far ahead of now (ns) a time may be before it is not believed.
+    """
 
     payload_bytes: int = 1_000_000
     samples: int = 10_000
     signals: int = 1_000
     context: int = 100
+    ahead: int = 300 * 1_000_000_000
 
 
 class Decoder(Protocol):
@@ -170,9 +174,11 @@ class SessionDecoder(ABC):
         return place_of(path)
 
     @abstractmethod
-    def read(self, path: str, payload: bytes, now: int, *, known: bool) -> Decoded:
+    def read(self, path: str, payload: bytes, now: int, *, known: bool, again: bool = False) -> Decoded:
         """Read a payload that came at ``now`` (ns) on a topic which ``place`` takes; ``known``: so is its asset.
 
+        ``again``: it comes out of quarantine; it is read with what is remembered of its names, not of its neighbours,
+        and nothing new is remembered.
         What is wrong with it is said in ``rejects``, and nothing is raised but what ``Memory.get`` raises.
         """
 

@@ -116,7 +116,7 @@ class SparkplugDecoder(SessionDecoder):
             )
         return Place(topic.device or topic.node, "status" if topic.kind.endswith("DEATH") else "telemetry")
 
-    def read(self, path: str, payload: bytes, now: int, *, known: bool) -> Decoded:
+    def read(self, path: str, payload: bytes, now: int, *, known: bool, again: bool = False) -> Decoded:
         """Read a payload; see ``SessionDecoder``."""
         topic = _topic(path)
         assert topic is not None, "place refuses it before"
@@ -129,6 +129,8 @@ class SparkplugDecoder(SessionDecoder):
             return refused("not-sparkplug", "payload", "is no protobuf message of Sparkplug B")
         if len(message.metrics) > MAX_METRICS:
             return refused("too-many", "metrics", f"has {len(message.metrics)} items, at most {MAX_METRICS} are taken")
+        if again:
+            return self._alone(topic, message)
         node = self.memory.get(topic.edge, _Node) or _Node()
         mark = (message.seq, zlib.crc32(payload, zlib.crc32(path.encode(errors="replace"))))
         if message.HasField("seq") and topic.kind != "NDEATH":
@@ -140,6 +142,22 @@ class SparkplugDecoder(SessionDecoder):
         decoded, node = self._session(topic, message, node, now, known=known)
         decoded.of_gateway = not topic.device
         self.memory.put(topic.edge, node)
+        return decoded
+
+    def _alone(self, topic: _Topic, message: Any) -> Decoded:
+        """Read a message without its session: the births that are known are all that it needs."""
+        rejects = Rejects()
+        if topic.kind.endswith("DEATH"):
+            return Decoded(of_gateway=True)
+        if topic.kind.endswith("BIRTH"):
+            birth: _Birth | None = _birth_of(message, rejects)
+        else:
+            birth = self.memory.get(f"{topic.source} birth", _Birth)
+        if birth is None:
+            return refused("no-birth", "payload", "data without a birth before")
+        is_birth = topic.kind.endswith("BIRTH")
+        decoded = self._values(topic, message, birth, rejects, is_birth=is_birth, known=False)
+        decoded.of_gateway = not topic.device
         return decoded
 
     def _session(self, topic: _Topic, message: Any, node: _Node, now: int, *, known: bool) -> tuple[Decoded, _Node]:
