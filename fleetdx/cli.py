@@ -137,6 +137,21 @@ def import_(
     import_history(history, config, data, as_json=json)
 
 
+@app.command("import-aemp")
+@stops_with_a_message
+def import_aemp(
+    file: Annotated[Path, typer.Argument(help="XML of the Faults time series of a telematics portal (ISO 15143-3).")],
+    config: Config = DEFAULT_CONFIG,
+    data: Data = DEFAULT_DATA,
+    asset: Annotated[str | None, typer.Option(help="Whose fault codes these are, where the file does not say.")] = None,
+    json: Json = False,
+) -> None:
+    """Store fault codes from a telematics portal's file. Doing it twice stores nothing twice."""
+    from fleetdx.history import import_aemp as start
+
+    start(file, config, data, asset_id=asset, as_json=json)
+
+
 @app.command()
 @stops_with_a_message
 def replay(

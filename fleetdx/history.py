@@ -17,6 +17,7 @@ from fleetdx.program import Program
 from fleetdx.publisher import Publisher
 from fleetdx.terminal import print_json, progress, say
 from fleetdx.wiring import read_installation
+from ingest import aemp
 from ingest import history as histories
 from ingest.counters import Counters
 from ingest.history import History
@@ -32,6 +33,17 @@ def import_history(folder: Path, config: Path | None, data: Path, *, as_json: bo
             print_json(counters.as_dict() | {"field_records": records})
         else:
             say_counters(counters, f", {records:,} new records of maintenance and failures")
+
+
+def import_aemp(file: Path, config: Path, data: Path, *, asset_id: str | None, as_json: bool) -> None:
+    """Store the fault codes of a file that a telematics portal gave (ISO 15143-3)."""
+    with Program(read_installation(config), DataFolder(data)) as program:
+        pipeline, register = program.pipeline(max_age_days=ANY_AGE_DAYS), program.installation.register
+        counters = aemp.import_faults(file, register, pipeline, program.accounting, program.store, asset_id=asset_id)
+        if as_json:
+            print_json(counters.as_dict())
+        else:
+            say_counters(counters)
 
 
 def bring(program: Program, history: History) -> tuple[Counters, int]:
