@@ -10,6 +10,8 @@ from datetime import UTC, date, datetime, timedelta
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
+from threadpoolctl import threadpool_limits
+
 from config.installation import Installation
 from config.operating_day import NS
 from diagnostics.daily import DailyCycle
@@ -120,7 +122,8 @@ class Program:
         progress: Report = _silent,
     ) -> SweepReport:
         """Score every asset-day that is due at ``now`` (the clock's, if not given); see ``Sweep.run``."""
-        with self._scoring:
+        # Matrices of one day are small: threads that wait for each other cost more than they bring.
+        with self._scoring, threadpool_limits(1):
             return self.sweep.run(now or self.now(), until=until, stop=stop, progress=progress)
 
     def fit(self, last: date) -> None:

@@ -159,3 +159,13 @@ def test_too_few_failures_teach_nothing() -> None:
             base, _derived(base), maintenance, few, horizon_days=HORIZON, min_completeness=0.5,
             false_tickets_per_100_asset_days=0.5, min_probability=0.5,
         )  # fmt: skip
+
+
+def test_without_a_service_record_the_rest_still_teaches() -> None:
+    base, maintenance, failures = _fleet(0, announced=True)
+    model = FailureModel.fit(
+        base, _derived(base), maintenance.iloc[:0], failures, horizon_days=HORIZON, min_completeness=0.5,
+        false_tickets_per_100_asset_days=0.5, min_probability=0.5,
+    )  # fmt: skip
+    assert not any(name.startswith("service.") for name in model.features)
+    assert model.risks(model.inputs(base, _derived(base), maintenance.iloc[:0]))["LEAK"].max() > 0.5

@@ -79,3 +79,13 @@ def test_the_component_of_a_mode_is_what_is_renewed_after_it() -> None:
     assert components_of(maintenance) == ["hose", "valve"]
     assert component_of_mode("LEAK", maintenance, failures) == "hose"
     assert component_of_mode("OTHER", maintenance, failures) is None
+
+
+def test_without_records_nothing_is_known() -> None:
+    nothing = _records()
+    index = _index("A", "2026-01-01", 3)
+    assert components_of(nothing) == []
+    assert usual_interval(nothing) is None
+    assert component_of_mode("LEAK", nothing, nothing) is None
+    assert service_columns(index, nothing, [], None).shape == (3, 0)
+    assert service_columns(index, nothing, ["pump"], 15).isna().all().all()
