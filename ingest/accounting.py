@@ -19,7 +19,7 @@ from typing import NamedTuple
 
 from ingest import counters, quarantine
 from ingest.counters import UNKNOWN_ASSET, AssetStatus, Counters
-from ingest.quarantine import Quarantined
+from ingest.quarantine import Quarantined, Selection
 from ingest.sequence import Sequence
 
 _TABLES = f"""
@@ -42,6 +42,7 @@ CREATE TABLE IF NOT EXISTS memory (
     key TEXT PRIMARY KEY, at INTEGER NOT NULL, value BLOB NOT NULL
 );
 CREATE INDEX IF NOT EXISTS memory_by_time ON memory (at);
+CREATE TABLE IF NOT EXISTS spooled (one INTEGER PRIMARY KEY CHECK (one = 1), done INTEGER NOT NULL);
 {quarantine.TABLE}
 """
 _MEMORY_ROWS, _MEMORY_BYTES = 50_000, 256_000_000
@@ -79,8 +80,9 @@ class Batch:
     """What one batch of messages adds to the account; built by the pipeline, committed as one.
 
     ``counts`` are by asset and name, ``sequences`` by asset and topic kind. ``heard`` says when an asset sent
-    something (``None``: what came may be old) and what it said of being online. ``memory`` is what decoders remember
-    from now on, by key (``None``: no more), written at ``memory_at`` (ns).
+    something (``None``: what came may be old) and what it said of being online. ``released`` are numbers of messages
+    that leave quarantine. ``memory`` is what decoders remember from now on, by key (``None``: no more), written at
+    ``memory_at`` (ns).
     """
 
     counts: Counter[tuple[str, str]] = field(default_factory=Counter)
@@ -88,13 +90,16 @@ class Batch:
     sequences: dict[tuple[str, str], Sequence] = field(default_factory=dict)
     heard: dict[str, tuple[int | None, bool | None]] = field(default_factory=dict)
     quarantined: list[Quarantined] = field(default_factory=list)
+    released: list[int] = field(default_factory=list)
     memory: dict[str, bytes | None] = field(default_factory=dict)
     memory_at: int = 0
+    spooled: int = 0
 
     def count(self, asset_id: str, name: str, n: int = 1) -> None:
         """Count ``n`` samples under a name."""
         if n:
-            self.counts[asset_id, name] += n
+            key, counts = (asset_id, name), self.counts
+            counts[key] = counts.get(key, 0) + n
 
     def hear(self, asset_id: str, at: int | None, online: bool | None) -> None:
         """Note that an asset sent something."""
@@ -122,6 +127,7 @@ class Accounting:
                 database.execute("PRAGMA journal_mode = WAL")
                 database.execute("PRAGMA synchronous = FULL")  # a commit is on the disk before we acknowledge
                 database.executescript(_TABLES)
+                quarantine.upgrade(database)
                 self._database = database
 
     def close(self) -> None:
@@ -186,7 +192,17 @@ class Accounting:
                 [(asset_id, at, online) for asset_id, (at, online) in batch.heard.items()],
             )
             self._remember(database, batch.memory, batch.memory_at)
+            if batch.released:
+                quarantine.remove(database, Selection(tuple(batch.released)))
             quarantine.insert(database, batch.quarantined)
+            if batch.spooled:
+                database.execute("INSERT OR REPLACE INTO spooled VALUES (1, ?)", (batch.spooled,))
+
+    def spool_position(self) -> int:
+        """Return the number of the last message of the spool that is in the account, 0 where none is."""
+        with self._reading() as database:
+            row = database.execute("SELECT done FROM spooled").fetchone()
+        return 0 if row is None else int(row[0])
 
     def remembered(self, key: str) -> bytes | None:
         """Return what a decoder remembers under a key, if anything."""
@@ -212,10 +228,22 @@ class Accounting:
                 _add_counts(database, Counter({(UNKNOWN_ASSET, "quarantine_dropped"): gone}))
         return gone
 
-    def quarantined(self, limit: int = 100) -> list[Quarantined]:
+    def quarantined(self, limit: int = 100, selection: Selection = quarantine.ALL) -> list[Quarantined]:
         """Return the latest messages that were refused, newest first."""
         with self._reading() as database:
-            return quarantine.latest(database, limit)
+            return quarantine.latest(database, limit, selection)
+
+    def count_quarantined(self, selection: Selection = quarantine.ALL) -> int:
+        """Return how many messages of a selection are in quarantine."""
+        with self._reading() as database:
+            return quarantine.count(database, selection)
+
+    def purge_quarantine(self, selection: Selection) -> int:
+        """Remove the messages of a selection; return and count how many."""
+        with self._transaction() as database:
+            gone = quarantine.remove(database, selection)
+            _add_counts(database, Counter({(UNKNOWN_ASSET, "quarantine_dropped"): gone}))
+        return gone
 
     def arrivals(self, since_revision: int = 0) -> list[DayArrivals]:
         """Return the days whose revision is above ``since_revision``, by asset and day."""

@@ -19,6 +19,7 @@ from ingest.accounting import Accounting, Batch, DayCount
 from ingest.counters import REASON, UNKNOWN_ASSET
 from ingest.decoders.decoder import Decoded, Kind, Reject, Request
 from ingest.memory import Memory
+from ingest.message import Message
 from ingest.quarantine import KEPT_BYTES, Quarantined
 from ingest.routes import Routes
 from ingest.sequence import Sequence as Numbering
@@ -29,19 +30,7 @@ log = logging.getLogger(__name__)
 _SECOND = 1_000_000_000
 _DAY = 86_400 * _SECOND
 _TRIM_EVERY = 500  # quarantined messages
-
-
-class Message(NamedTuple):
-    """What came from a broker.
-
-    ``size`` is the whole payload's, where only its beginning was kept. ``retained``: the broker kept it, so it says
-    nothing of when it was sent.
-    """
-
-    topic: str
-    payload: bytes
-    size: int = 0
-    retained: bool = False
+__all__ = ["Message", "Pipeline", "Replayed", "Report"]
 
 
 class Report(NamedTuple):
@@ -50,6 +39,14 @@ class Report(NamedTuple):
     asset_id: str
     kind: Kind
     decoded: Decoded
+
+
+class Replayed(NamedTuple):
+    """What became of a message out of quarantine: samples stored now, samples still refused, and why."""
+
+    stored: int
+    refused: int
+    why: str
 
 
 class _Read(NamedTuple):
@@ -103,6 +100,14 @@ class Pipeline:
         self._validator = Validator(register, skew=skew, age=self._max_age)
         self._days.clear()
 
+    def now(self) -> int:
+        """Return the clock's instant, ns since the epoch."""
+        return self._clock()
+
+    def spool_position(self) -> int:
+        """Return the number of the last message of the spool that was brought to its end."""
+        return self._accounting.spool_position()
+
     def take(self, messages: Sequence[Message]) -> list[Request]:
         """Bring a batch to its end: on return it is durable and accounted for. Return what is to be published.
 
@@ -113,7 +118,7 @@ class Pipeline:
         now = self._clock()
         self._memory.begin()
         requests: list[Request] = []
-        self._finish([self._read(message, now, requests) for message in messages], now)
+        self._finish([self._read(message, message.at or now, requests) for message in messages], now)
         return requests
 
     def take_reports(self, reports: Sequence[Report]) -> None:
@@ -126,6 +131,56 @@ class Pipeline:
         """Put a message into quarantine that a defect of ours keeps from being processed."""
         self._memory.begin()
         self._finish([_refused(message, UNKNOWN_ASSET, Reject("internal-error", "payload", why[:300]))], self._clock())
+
+    def replay(self, held: Quarantined) -> Replayed:
+        """Take a message out of quarantine, read and judged as of when it came, and account for it once.
+
+        Its samples move from quarantined to stored, or to duplicates where the store has them by now. What is refused
+        again stays, with its reason. Needs that nobody else takes messages into this account.
+
+        Raises:
+            StoreError, sqlite3.OperationalError: it stays as it is; the call can be repeated.
+        """
+        if not held.whole:
+            return Replayed(0, held.samples, "only the beginning of its payload was kept, or a file holds it")
+        message = Message(held.topic, held.payload, held.size, retained=True)
+        routed = self.routes.find(message.topic)
+        if isinstance(routed, Reject):
+            return Replayed(0, held.samples, str(routed))
+        asset_id, kind = routed.place
+        self._memory.begin()
+        known = self._validator.unknown_asset(asset_id) is None
+        decoded, _ = self.routes.decode(routed, held.payload, held.at, known=known, again=True)
+        read = self._check(message, asset_id, kind, decoded, held.at)
+        measurements, faults = read.checked.measurements, read.checked.faults
+        present = _present(self._store, read) if measurements or faults else set()
+        [read] = self._write([read])
+        checked = read.checked
+        taken = len(checked.measurements) + len(checked.faults)
+        flagged = max(0, len(checked.rejects) - checked.rejected)
+        if (taken, checked.rejected, flagged) == (held.stored, held.samples, held.flagged):
+            return Replayed(0, held.samples, str(checked.rejects))
+        there = min(taken, len(present))
+        account = Batch(released=[held.id])
+        account.count(held.asset_id, "quarantined", -held.samples)
+        account.count(held.asset_id, "flagged_values", -held.flagged)
+        account.count(asset_id, "stored", taken - there)
+        account.count(asset_id, "duplicates", max(0, there - held.stored))
+        account.count(asset_id, "quarantined", checked.rejected)
+        account.count(asset_id, "flagged_values", flagged)
+        if held.asset_id == UNKNOWN_ASSET:
+            self._is_new(account, read)  # its number was not noted when it came
+        # Of what the store had, the day is noted all the same: a value beside may be new, or a crash came between.
+        for measurement in checked.measurements:
+            self._day(account, asset_id, measurement.time).measurements += (asset_id, measurement.time) not in present
+        for fault in checked.faults:
+            key = (fault.code, fault.time, fault.occurrence)
+            self._day(account, asset_id, fault.time).faults += key not in present
+        if checked.rejects:
+            account.quarantined.append(_quarantined(read, held.at, taken))
+        self._accounting.record(account)
+        self._numberings |= account.sequences
+        return Replayed(taken - there, checked.rejected, str(checked.rejects) if checked.rejects else "")
 
     def _read(self, message: Message, now: int, requests: list[Request]) -> _Read:
         routed = self.routes.find(message.topic)
@@ -157,9 +212,9 @@ class Pipeline:
     def _finish(self, batch: list[_Read], now: int) -> None:
         batch = self._write(batch)
         # Numberings are tried on copies, which replace the originals only when everything is durable.
-        account = Batch(memory=self._memory.changes(), memory_at=now)
+        account = Batch(memory=self._memory.changes(), memory_at=now, spooled=batch[-1].message.spooled if batch else 0)
         for read in batch:
-            self._account(account, read, now)
+            self._account(account, read, read.message.at or now)
         self._accounting.record(account)
         self._numberings |= account.sequences
         self._memory.settle()
@@ -210,7 +265,7 @@ class Pipeline:
             account.count(asset_id, "flagged_values", max(0, len(checked.rejects) - checked.rejected))
             for reason, n in checked.rejects.counts.items():
                 account.count(asset_id, REASON + reason, n)
-            account.quarantined.append(_quarantined(read, now))
+            account.quarantined.append(_quarantined(read, now, stored))
 
     def _is_new(self, account: Batch, read: _Read) -> bool:
         seq = read.decoded.seq
@@ -221,12 +276,22 @@ class Pipeline:
         if numbering is None:
             known = self._numberings.get(key) or self._accounting.sequence(*key)
             numbering = account.sequences[key] = known.copy()
-        times = [m.time for m in read.checked.measurements] + [f.time for f in read.checked.faults]
-        return numbering.take(seq, max(times, default=None))
+        measurements, faults = read.checked.measurements, read.checked.faults
+        if len(measurements) == 1 and not faults:
+            return numbering.take(seq, measurements[0].time)
+        return numbering.take(seq, max([m.time for m in measurements] + [f.time for f in faults], default=None))
 
     def _note_days(self, account: Batch, asset_id: str, checked: Checked) -> None:
-        for measurement in checked.measurements:
-            self._day(account, asset_id, measurement.time).measurements += 1
+        times = [measurement.time for measurement in checked.measurements]
+        if times:
+            first, last = min(times), max(times)
+            count = self._day(account, asset_id, first)
+            if last < self._days[asset_id][1]:  # mostly all of a message is of one day
+                count.measurements += len(times)
+                count.last = max(count.last, last)
+            else:
+                for time in times:
+                    self._day(account, asset_id, time).measurements += 1
         for fault in checked.faults:
             self._day(account, asset_id, fault.time).faults += 1
 
@@ -254,6 +319,22 @@ class Pipeline:
             self._since_trim = 0
 
 
+def _present(store: TelemetryStore, read: _Read) -> set[tuple[object, ...]]:
+    """Return which samples of a message the store has: (asset, time), or for a fault (code, time, occurrence)."""
+    found: set[tuple[object, ...]] = set()
+    measurements, faults = read.checked.measurements, read.checked.faults
+    if measurements:
+        times = {measurement.time for measurement in measurements}
+        names = sorted({name for measurement in measurements for name in measurement.values})
+        for frame in store.read_measurements([read.asset_id], names, min(times), max(times) + 1):
+            found |= {(read.asset_id, time) for time in frame["time"] if time in times}
+    if faults:
+        keys = {(fault.code, fault.time, fault.occurrence) for fault in faults}
+        frame = store.read_faults([read.asset_id], min(f.time for f in faults), max(f.time for f in faults) + 1)
+        found |= keys & set(zip(frame["code"], frame["time"], frame["occurrence"], strict=True))
+    return found
+
+
 def _refused(
     message: Message, asset_id: str, reject: Reject, samples: int = 1, decoded: Decoded | None = None
 ) -> _Read:
@@ -264,12 +345,14 @@ def _refused(
     return _Read(message, asset_id, "", said, checked)
 
 
-def _quarantined(read: _Read, now: int) -> Quarantined:
+def _quarantined(read: _Read, now: int, stored: int) -> Quarantined:
     message, rejects = read.message, read.checked.rejects
     reason = next(iter(rejects)).reason
     size = max(message.size, len(message.payload))
     topic, detail = _printable(message.topic[:300]), _printable(str(rejects))
-    return Quarantined(now, read.asset_id, topic, reason, detail, size, message.payload[:KEPT_BYTES])
+    refused, flagged = read.checked.rejected, max(0, len(rejects) - read.checked.rejected)
+    kept = message.payload[:KEPT_BYTES]
+    return Quarantined(now, read.asset_id, topic, reason, detail, size, kept, refused, flagged, stored)
 
 
 def _printable(text: str) -> str:
