@@ -86,9 +86,18 @@ class Mqtt(Strict):
     max_in_flight: int = Field(default=2000, ge=10, le=65_535)
     """Messages taken from the broker and not yet acknowledged: bounds memory, and what comes again after a crash."""
     keep_alive_s: int = Field(default=30, ge=5, le=3600)
+    share_group: str | None = Field(default=None, pattern=r"^[A-Za-z0-9._-]{1,64}$")
+    """Several programs of one group share what comes: each message goes to one of them. Needs version 5."""
+    client: Literal["paho", "mqtt5"] = "paho"
+    """Whose code speaks MQTT. ``mqtt5`` costs a fraction of ``paho``, is younger, and needs version 5."""
 
     @model_validator(mode="after")
     def _check(self) -> Self:
+        if self.version != 5:
+            if self.share_group is not None:
+                raise Mistakes([(("share_group",), "needs version: 5")])
+            if self.client == "mqtt5":
+                raise Mistakes([(("client",), "'mqtt5' speaks version: 5 alone")])
         if self.ca_file is not None and not self.tls:
             raise Mistakes([(("ca_file",), "is of no use without tls: true")])
         if self.password_env is not None and self.username is None:
@@ -126,6 +135,8 @@ class Ingest(Strict):
     """A sample further in the future than this is quarantined."""
     max_age_days: float = Field(default=400.0, gt=0, le=20_000)
     """A live sample older than this is quarantined; a history that is imported may be older."""
+    spool_max_mb: int = Field(default=2_000, ge=0, le=10_000_000)
+    """Messages kept on the disk while the telemetry store is away, at most; 0: the broker keeps them."""
     quarantine_max_rows: int = Field(default=100_000, ge=100, le=100_000_000)
     quarantine_max_days: float = Field(default=90.0, gt=0, le=20_000)
 

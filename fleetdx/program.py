@@ -23,6 +23,7 @@ from fleetdx.wiring import connect_relational, disconnect_relational, load_rules
 from ingest.accounting import Accounting
 from ingest.mqtt import Subscriber
 from ingest.pipeline import Pipeline
+from ingest.spool import Spool
 from models.registry import Registry
 
 if TYPE_CHECKING:
@@ -107,7 +108,10 @@ class Program:
 
     def subscriber(self, pipeline: Pipeline) -> Subscriber:
         """Return a subscriber that feeds a pipeline."""
-        return Subscriber(self.installation.settings.mqtt, self.installation.settings.ingest, pipeline)
+        settings = self.installation.settings
+        most = settings.ingest.spool_max_mb * 1_000_000
+        spool = Spool(self.data.ingest.with_name("spool.sqlite3"), most) if most else None
+        return Subscriber(settings.mqtt, settings.ingest, pipeline, spool)
 
     def now(self) -> datetime:
         """Return the clock's instant."""

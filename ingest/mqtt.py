@@ -1,57 +1,55 @@
-"""From the broker to the pipeline: paho with manual acknowledgement after the commit.
+"""From the broker to the pipeline: acknowledged after the commit, in the store or, while that is away, in the spool.
 
-One thread owns the connection: it connects, puts what comes into a bounded window, and sends acknowledgements. The
-thread that calls ``run`` takes batches from the window through the pipeline. What is not acknowledged, the broker
+One thread owns the link to the broker: it connects, puts what comes into a bounded window, and sends acknowledgements.
+The thread that calls ``run`` takes batches from the window through the pipeline. What is not acknowledged, the broker
 sends again after the next connect.
 """
 
 from __future__ import annotations
 
+import gc
+import importlib
 import logging
-import os
 import random
 import sqlite3
-import ssl
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
-
-import paho.mqtt.client as paho
-from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode
-from paho.mqtt.packettypes import PacketTypes
-from paho.mqtt.properties import Properties
-from paho.mqtt.reasoncodes import ReasonCode
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import NamedTuple
 
 from config.settings import Ingest, Mqtt
 from ingest.decoders.decoder import Request
-from ingest.pipeline import Message, Pipeline
-from ingest.quarantine import KEPT_BYTES
+from ingest.link import Delivery, Link, LinkLost
+from ingest.message import Message
+from ingest.pipeline import Pipeline
+from ingest.spool import Spool, SpoolFull
 from ingest.window import Window
 from telemetry.store import StoreError, StoreRejected, StoreUnavailable
 
 log = logging.getLogger(__name__)
 
-_SESSION_DAYS = 7
-"""How long the broker keeps our session and what it queues for it while we are away."""
+_LINKS = {"paho": ("ingest.paho_link", "PahoLink"), "mqtt5": ("ingest.codec_link", "CodecLink")}
 _WINDOW_BYTES = 64_000_000
-_QOS = 1
-"""With QoS 2 paho would acknowledge receipt by itself, before anything is stored."""
 _FIRST_WAIT_S, _LONGEST_WAIT_S = 0.5, 30.0
 _REQUESTS = 10_000
 """Requests to gateways that wait for the network; beyond it the oldest are given up, and asked again."""
 _LEAVE_S = 0.15
 _ACK_S = 0.02
 """How long an acknowledgement may wait for the network's thread while nothing comes in."""
+_DRAINED_BATCHES = 8
+"""Batches that leave the spool for each that joins it, while the store answers."""
+_YOUNG = 50_000
+"""Objects made between two searches for cycles. A batch makes many and no cycle; at Python's own 700 the searching
+takes as long as the work."""
 
 
 class _Arrived(NamedTuple):
     """A message with what its acknowledgement needs; ``connection`` counts connects: packet ids end with each."""
 
     message: Message
-    mid: int
-    qos: int
+    packet: int
     connection: int
 
 
@@ -67,76 +65,150 @@ class _Backoff:
     def reset(self) -> None:
         self._next = _FIRST_WAIT_S
 
-    def wait(self, stop: threading.Event) -> None:
-        stop.wait(self._next * random.uniform(0.5, 1.5))  # noqa: S311 - jitter, no secret
+    def next_wait(self) -> float:
+        wait = self._next * random.uniform(0.5, 1.5)  # noqa: S311 - jitter, no secret
         self._next = min(self._next * 2, _LONGEST_WAIT_S)
+        return wait
 
 
 class Subscriber:
     """Takes what gateways publish under the prefix until told to stop. The constructor connects to nothing.
 
+    While the store is away, messages are kept in ``spool``; without one, or where it is full, the broker keeps them.
     For one ``run``: a second needs a new object.
     """
 
-    def __init__(self, settings: Mqtt, ingest: Ingest, pipeline: Pipeline) -> None:
-        self._settings, self._ingest, self._pipeline = settings, ingest, pipeline
+    def __init__(self, settings: Mqtt, ingest: Ingest, pipeline: Pipeline, spool: Spool | None = None) -> None:
+        self._settings, self._ingest, self._pipeline, self._spool = settings, ingest, pipeline, spool
         self._window: Window[_Arrived] = Window(settings.max_in_flight, _WINDOW_BYTES)
         self._done: deque[_Arrived] = deque()  # bounded as the window is: each was in it
         self._requests: deque[Request] = deque(maxlen=_REQUESTS)
         self._connection = 0
         self._ending = threading.Event()
-        self._connect_backoff = _Backoff()
+        self._connect_backoff, self._store_backoff = _Backoff(), _Backoff()
+        self._store_at = 0.0  # when the store is tried again
+        self._held: list[_Arrived] = []  # taken from the window, neither stored nor spooled yet
         self._link_problem, self._store_problem = "not connected yet", ""
         self._defect: BaseException | None = None
-        self._client = self._new_client()
+        module, name = _LINKS[settings.client]
+        link_class = getattr(importlib.import_module(module), name)
+        self._link: Link = link_class(settings, pipeline.routes.filters, self, ingest.max_payload_bytes)
 
     @property
     def problem(self) -> str:
         """What keeps messages from being taken at the moment; empty while all is well."""
         return self._store_problem or self._link_problem
 
+    @property
+    def spooled(self) -> int:
+        """Messages that wait on disk for the store."""
+        return 0 if self._spool is None else len(self._spool)
+
     def run(self, stop: threading.Event, taken: Callable[[int], None] = lambda _: None) -> None:
         """Connect and work until ``stop``; ``taken`` is told how many messages each batch held, after its commit.
 
         Raises:
             StoreRejected: the store takes nothing at all; a person has to act.
-            sqlite3.DatabaseError: the account is broken.
+            sqlite3.DatabaseError: the account or the spool is broken.
             RuntimeError: the network's thread died of a defect.
         """
+        if self._spool is not None:
+            self._spool.open(self._pipeline.spool_position())
         network = threading.Thread(target=self._network, name="mqtt", daemon=True)
         network.start()
         try:
-            while not stop.is_set():
-                if self._defect is not None or not network.is_alive():
-                    raise RuntimeError("the MQTT thread has ended") from self._defect
-                batch = self._window.take(self._ingest.batch_messages, wait=0.2, fill=self._ingest.batch_seconds)
-                if not batch:
-                    continue
-                if not self._bring_to_its_end([arrived.message for arrived in batch], stop):
-                    break
-                self._done.extend(batch)
-                taken(len(batch))
+            with _rare_collections():
+                while not stop.is_set():
+                    if self._defect is not None or not network.is_alive():
+                        raise RuntimeError("the MQTT thread has ended") from self._defect
+                    if self._spool is not None and len(self._spool):
+                        self._by_the_spool(self._spool, stop, taken)
+                    else:
+                        self._straight(stop, taken)
         finally:
             self._ending.set()
+            self._link.wake()
             self._window.close()
             network.join(timeout=5)
+            if self._spool is not None:
+                self._spool.close()
 
     # In the worker's thread
 
-    def _bring_to_its_end(self, messages: Sequence[Message], stop: threading.Event) -> bool:
-        """Repeat until the batch is durable; False if told to stop before."""
-        backoff = _Backoff()
-        while not stop.is_set():
-            try:
-                self._take(messages)
-            except (StoreUnavailable, sqlite3.OperationalError) as error:
-                self._store_problem = str(error) or type(error).__name__
-                log.error("Cannot store, trying again; nothing is acknowledged meanwhile: %s", self._store_problem)
-                backoff.wait(stop)
-            else:
-                self._store_problem = ""
-                return True
-        return False
+    def _straight(self, stop: threading.Event, taken: Callable[[int], None]) -> None:
+        """Bring a batch to its end, or into the spool."""
+        batch = self._held or self._window.take(self._ingest.batch_messages, wait=0.2, fill=self._ingest.batch_seconds)
+        if not batch:
+            return
+        self._held = batch
+        try:
+            self._take([arrived.message for arrived in batch])
+        except StoreUnavailable as error:
+            self._store_is_away(error)
+            if self._spool is not None and self._keep(self._spool):
+                return
+        except sqlite3.OperationalError as error:
+            self._store_is_away(error)
+        else:
+            self._store_is_there()
+            self._acknowledge_held()
+            taken(len(batch))
+            return
+        stop.wait(max(0.0, self._store_at - time.monotonic()))
+
+    def _by_the_spool(self, spool: Spool, stop: threading.Event, taken: Callable[[int], None]) -> None:
+        """What comes goes behind what waits, so that the order stays; what waits goes to the store, once it is back."""
+        for _ in range(_DRAINED_BATCHES):
+            if stop.is_set() or time.monotonic() < self._store_at or not self._drain(spool, taken):
+                break
+            if not len(spool):
+                return
+        if not self._held:
+            wait = min(max(0.0, self._store_at - time.monotonic()), 0.2)
+            self._held = self._window.take(self._ingest.batch_messages, wait=wait, fill=0)
+        if self._held and not self._keep(spool):  # then the broker keeps what comes
+            stop.wait(min(max(0.0, self._store_at - time.monotonic()), 0.2))
+
+    def _drain(self, spool: Spool, taken: Callable[[int], None]) -> bool:
+        """Bring the messages that have waited longest to their end; False where they still can't be."""
+        messages = spool.first(self._ingest.batch_messages)
+        try:
+            self._take(messages)
+            spool.forget(messages)
+        except (StoreUnavailable, sqlite3.OperationalError) as error:
+            self._store_is_away(error)
+            return False
+        self._store_is_there()
+        taken(len(messages))
+        return True
+
+    def _store_is_away(self, error: Exception) -> None:
+        self._store_problem = str(error) or type(error).__name__
+        self._store_at = time.monotonic() + self._store_backoff.next_wait()
+        log.error("Cannot store, trying again: %s", self._store_problem)
+
+    def _store_is_there(self) -> None:
+        self._store_problem, self._store_at = "", 0.0
+        self._store_backoff.reset()
+
+    def _keep(self, spool: Spool) -> bool:
+        """Put the batch at hand on the disk and acknowledge it; False where there is no room."""
+        now = self._pipeline.now()
+        try:
+            spool.append([arrived.message._replace(at=now) for arrived in self._held])
+        except (SpoolFull, sqlite3.OperationalError) as error:
+            problem = f"the store is away, and the spool takes no more: {error}"
+            if problem != self._store_problem:
+                log.error("%s; the broker has to keep what comes", problem)
+            self._store_problem = problem
+            return False
+        self._acknowledge_held()
+        return True
+
+    def _acknowledge_held(self) -> None:
+        self._done.extend(self._held)
+        self._held = []
+        self._link.wake()
 
     def _take(self, messages: Sequence[Message]) -> None:
         try:
@@ -156,108 +228,86 @@ class Subscriber:
     # In the network's thread
 
     def _network(self) -> None:
-        settings = self._settings
         try:
-            self._client.connect_async(settings.host, settings.port, settings.keep_alive_s, **self._connect_options())
             while not self._ending.is_set():
                 self._one_connection()
-                self._connect_backoff.wait(self._ending)
+                self._ending.wait(self._connect_backoff.next_wait())
         except Exception as defect:  # told to the worker, which ends with it
             log.exception("The MQTT thread met a defect")
             self._defect = defect
 
     def _one_connection(self) -> None:
         """Connect, and serve the connection until it ends."""
+        link = self._link
         try:
-            self._client.reconnect()
-        except (OSError, ValueError) as error:  # ValueError: a TLS context that does not fit
-            self._link_problem = f"no broker answers at {self._settings.host}:{self._settings.port}: {error}"
-            log.warning("%s; trying again", self._link_problem)
-            return
-        result = MQTTErrorCode.MQTT_ERR_SUCCESS
-        while result == MQTTErrorCode.MQTT_ERR_SUCCESS:
-            result = self._client.loop(_ACK_S)
-            ending = self._ending.is_set()  # asked first: what was done before it was set is then acknowledged below
-            self._acknowledge()
-            self._ask()
-            if ending:
-                self._leave()
-                return
-        if not self._link_problem:
-            self._link_problem = f"the connection to the broker ended: {paho.error_string(result)}"
-        log.warning("%s; connecting again", self._link_problem)
+            link.connect()
+            while True:
+                link.serve(_ACK_S)
+                ending = self._ending.is_set()  # asked first: what was done before it was set is acknowledged below
+                self._acknowledge()
+                self._ask()
+                if ending:
+                    self._leave()
+                    return
+        except LinkLost as error:
+            self._link_problem = str(error)
+            if not self._ending.is_set():
+                log.warning("%s; connecting again", error)
 
     def _leave(self) -> None:
         # Closing a socket while something unread waits in it resets the connection, and the broker then loses the
         # acknowledgements that it has not read yet: it is given the time.
         end = time.monotonic() + _LEAVE_S
         while time.monotonic() < end:
-            if self._client.loop(_ACK_S) != MQTTErrorCode.MQTT_ERR_SUCCESS:
-                return
-        self._client.disconnect()
-        end = time.monotonic() + 2
-        while self._client.want_write() and time.monotonic() < end:
-            if self._client.loop(_ACK_S) != MQTTErrorCode.MQTT_ERR_SUCCESS:
-                return
+            self._link.serve(_ACK_S)
+        self._link.disconnect()
 
     def _acknowledge(self) -> None:
+        packets = []
         while self._done:
-            arrived = self._done.popleft()
+            _, packet, connection = self._done.popleft()
             # An old connection's packet ids mean nothing to the new one, or something else.
-            if arrived.qos and arrived.connection == self._connection:
-                self._client.ack(arrived.mid, arrived.qos)
+            if packet and connection == self._connection:
+                packets.append(packet)
+        if packets:
+            self._link.acknowledge(packets)
 
     def _ask(self) -> None:
         while self._requests:
             topic, payload = self._requests.popleft()
-            self._client.publish(topic, payload, qos=0)  # if it is lost, the reason to ask comes again
+            self._link.publish(topic, payload)  # if it is lost, the reason to ask comes again
 
-    def _new_client(self) -> paho.Client:
-        settings = self._settings
-        client = paho.Client(
-            CallbackAPIVersion.VERSION2,
-            client_id=settings.client_id,
-            protocol=paho.MQTTv5 if settings.version == 5 else paho.MQTTv311,
-            clean_session=None if settings.version == 5 else False,
-            manual_ack=True,
-        )
-        if settings.username is not None:
-            password = os.environ.get(settings.password_env) if settings.password_env else None
-            client.username_pw_set(settings.username, password)
-        if settings.tls:
-            client.tls_set(ca_certs=settings.ca_file, tls_version=ssl.PROTOCOL_TLS_CLIENT)
-        client.on_connect = self._on_connect
-        client.on_message = self._on_message
-        return client
+    # A ``Listener``, in the network's thread
 
-    def _connect_options(self) -> dict[str, Any]:
-        if self._settings.version != 5:
-            return {}
-        properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
-        properties.SessionExpiryInterval = _SESSION_DAYS * 86_400
-        properties.ReceiveMaximum = self._settings.max_in_flight
-        return {"clean_start": False, "properties": properties}
-
-    def _on_connect(
-        self, client: paho.Client, _data: object, flags: paho.ConnectFlags, reason: ReasonCode, _properties: object
-    ) -> None:
-        if reason.is_failure:
-            self._link_problem = f"the broker at {self._settings.host}:{self._settings.port} refuses: {reason}"
-            return
+    def connected(self, session_kept: bool) -> None:
+        """Note that the broker takes us."""
         self._connection += 1
         self._link_problem = ""
         self._connect_backoff.reset()
-        # Always: a session that the broker kept may hold the subscriptions of an older configuration.
-        client.subscribe([(topic, _QOS) for topic in self._pipeline.routes.filters()])
-        log.info("Connected to the broker; it %s our session", "kept" if flags.session_present else "opened")
+        log.info("Connected to the broker; it %s our session", "kept" if session_kept else "opened")
 
-    def _on_message(self, _client: paho.Client, _data: object, message: paho.MQTTMessage) -> None:
-        size = len(message.payload)
-        # Held no larger than what may be taken; of what is refused for its size, only what quarantine keeps.
-        payload = bytes(message.payload if size <= self._ingest.max_payload_bytes else message.payload[:KEPT_BYTES])
-        try:
-            topic = message.topic
-        except UnicodeDecodeError:
-            topic = repr(bytes(message._topic))
-        arrived = _Arrived(Message(topic, payload, size, message.retain), message.mid, message.qos, self._connection)
-        self._window.put(arrived, len(payload) + 500)
+    def refused(self, why: str) -> None:
+        """Note why the broker does not."""
+        self._link_problem = why
+        log.error("%s", why)
+
+    def arrived(self, deliveries: Sequence[Delivery]) -> None:
+        """Put messages into the window."""
+        connection = self._connection
+        self._window.put_all(
+            [
+                (_Arrived(Message(topic, payload, size, retained), packet, connection), len(payload) + 500)
+                for topic, payload, size, retained, packet in deliveries
+            ]
+        )
+
+
+@contextmanager
+def _rare_collections() -> Iterator[None]:
+    """Look for cycles of garbage seldom, while it lasts; what is in no cycle goes at once, as always."""
+    young, *older = gc.get_threshold()
+    gc.set_threshold(max(young, _YOUNG), *older)
+    try:
+        yield
+    finally:
+        gc.set_threshold(young, *older)

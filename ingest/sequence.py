@@ -91,6 +91,12 @@ class Sequence:
 
     def take(self, seq: int, time: int | None) -> bool:
         """Note a message with its newest time (ns, ``None`` where it has none); return False if it is a repetition."""
+        if time is not None and self.epochs:
+            current = self.epochs[-1]
+            if time >= current.since and current.highs and seq == current.highs[-1] + 1:  # as it mostly is
+                current.highs[-1] = seq
+                self.latest = max(self.latest, time)
+                return True
         epoch = self._epoch_of(seq, time)
         self.latest = max(self.latest, time or 0)
         is_new = epoch.add(seq)

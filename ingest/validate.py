@@ -71,8 +71,13 @@ class Validator:
         asset_type = self._register.type_of(asset_id)
         bounds = self._bounds[asset_type.id]
         oldest, newest = now - self._age, now + self._skew
+        measurements = checked.measurements
         for sample in decoded.samples:
             if oldest <= sample.time <= newest:
+                values = sample.values
+                if values and _all_within(values, bounds):  # as they mostly are
+                    measurements.append(Measurement(asset_id, sample.time, values))
+                    continue
                 self._sample(asset_id, asset_type, bounds, sample, checked)
             else:
                 checked.refuse(_wrong_time(sample.time, f"{sample.where}ts", now))
@@ -137,6 +142,14 @@ class Validator:
                 self._advice.clear()
             advice = self._advice[kind, name] = did_you_mean(name, known)
         return advice
+
+
+def _all_within(values: Mapping[str, float], bounds: Bounds) -> bool:
+    for name, value in values.items():
+        bound = bounds.get(name)
+        if bound is None or not bound[0] <= value <= bound[1]:
+            return False
+    return True
 
 
 def _wrong_time(time: int, where: str, now: int) -> Reject:
