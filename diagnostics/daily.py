@@ -34,6 +34,7 @@ from models.threshold import anomalous
 from models.type_model import TypeModel
 from telemetry.store import TelemetryStore
 
+_EXPLAINED_LEVEL = 0.9
 _ASSETS_AT_ONCE = 500
 """Assets whose raw day is in memory at one time."""
 
@@ -111,12 +112,7 @@ class DailyCycle:
             diagnoses[asset_id] = merged([*diagnoses[asset_id], *forecast.diagnoses])
             verdict = verdicts[asset_id]
             verdicts[asset_id] = verdict._replace(scores=verdict.scores + forecast.scores)
-        features = {
-            str(key[0]): {
-                name: float(value) for name, value in zip(base.columns, row, strict=True) if np.isfinite(value)
-            }
-            for key, row in zip(base.index, base.to_numpy(), strict=True)
-        }
+        features = _known_features(base)
         by_asset = dict(list(faults.groupby("asset_id"))) if len(faults) else {}
         self._remember(asset_type, site, day, panel, verdicts)
         return [
@@ -264,7 +260,9 @@ class DailyCycle:
         thresholds, threshold_levels = ensemble.thresholds, ensemble.threshold_levels
         combined = scored[f"score.{ENSEMBLE}"]
         persistent = anomalous(combined, threshold_levels[ENSEMBLE], ensemble.persistence).array
-        parts = dict(zip(today.index.get_level_values(0), ensemble.explain(today), strict=True))
+        # A person looks at days that stand out; explaining a day costs much more than scoring it.
+        strange = today[(levels[f"score.{ENSEMBLE}"] >= min(threshold_levels[ENSEMBLE], _EXPLAINED_LEVEL)).to_numpy()]
+        parts = dict(zip(strange.index.get_level_values(0), ensemble.explain(strange), strict=True))
         held = persistent[_rows(derived, asset_ids, day)]
         at = _rows(today, asset_ids, day)
         numbers = {name: (raw[name].to_numpy()[at], levels[f"score.{name}"].to_numpy()[at]) for name in raw.columns}
@@ -279,7 +277,7 @@ class DailyCycle:
                     score=float(numbers[name][0][i]),
                     threshold=float(thresholds[name]),
                     level=float(numbers[name][1][i]),
-                    contributions=tuple(Contribution(*p) for p in parts[asset_id]) if name == ENSEMBLE else (),
+                    contributions=tuple(Contribution(*p) for p in parts.get(asset_id, ())) if name == ENSEMBLE else (),
                 )
                 for name in (ENSEMBLE, *read)
                 if name in numbers and np.isfinite(numbers[name][1][i])
@@ -288,6 +286,20 @@ class DailyCycle:
             settled = settling.get(asset_id, ensemble.persistence.n) >= ensemble.persistence.n
             verdicts[asset_id] = AnomalyVerdict(scores, bool(held[i]) if known and settled else None)
         return scored, verdicts
+
+
+def _known_features(base: pd.DataFrame) -> dict[str, dict[str, float]]:
+    """Return each asset's features of the day, those that are known."""
+    names, values = list(base.columns), base.to_numpy(dtype=np.float64)
+    known = np.isfinite(values)
+    whole = known.all(axis=1)
+    features = {}
+    for i, (asset_id, row) in enumerate(zip(base.index.get_level_values(0).tolist(), values.tolist(), strict=True)):
+        if whole[i]:
+            features[asset_id] = dict(zip(names, row, strict=True))
+        else:
+            features[asset_id] = {names[j]: row[j] for j in np.flatnonzero(known[i])}
+    return features
 
 
 def _rows(panel: pd.DataFrame, asset_ids: Sequence[str], day: date) -> NDArray[np.intp]:

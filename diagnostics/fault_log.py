@@ -44,8 +44,8 @@ def daily_fault_log(
     """
     start, end = day_bounds(zone, day)
     events: defaultdict[str, list[_Event]] = defaultdict(list)
-    columns = (faults[name] for name in ("code", "time", "state", "severity", "context"))
-    for code, time, state, severity, context in zip(*columns, strict=True):
+    names = ("code", "time", "state", "severity", "context") if len(faults) else ()
+    for code, time, state, severity, context in zip(*(faults[name].tolist() for name in names), strict=True):
         if time < end:
             events[code].append(_Event(int(time), state == "set", severity, context))
     for of_one_code in events.values():
