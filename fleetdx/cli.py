@@ -27,6 +27,8 @@ app = typer.Typer(
 )
 rules_app = typer.Typer(no_args_is_help=True, help="Check and test expert rules, without any server.")
 app.add_typer(rules_app, name="rules")
+quarantine_app = typer.Typer(no_args_is_help=True, help="What was refused: look at it, replay it after mending why.")
+app.add_typer(quarantine_app, name="quarantine")
 
 Config = Annotated[
     Path,
@@ -37,6 +39,11 @@ Config = Annotated[
 Data = Annotated[
     Path, typer.Option("--data", "-d", help="Folder of everything the program keeps.", envvar="FLEETDX_DATA_DIR")
 ]
+Ids = Annotated[list[int] | None, typer.Argument(help="Numbers of messages, as list shows them.")]
+Reason = Annotated[str | None, typer.Option(help="Only messages refused for this reason, such as unknown-code.")]
+OfAsset = Annotated[str | None, typer.Option("--asset", help="Only messages of this asset; '' for unknown ones.")]
+OlderThan = Annotated[float | None, typer.Option(help="Only messages that came more than this many days ago.")]
+All = Annotated[bool, typer.Option("--all", help="All messages in quarantine.")]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as one JSON object on standard output.")]
 DEFAULT_CONFIG = Path("config")
 DEFAULT_DATA = Path("fleetdx-data")
@@ -225,6 +232,86 @@ def demo(
     Demo(data, choice, start=start.date() if start else None, days=days, seed=seed).run(
         once=once, as_json=json, port=port
     )
+
+
+@app.command()
+@stops_with_a_message
+def status(
+    config: Config = DEFAULT_CONFIG,
+    data: Data = DEFAULT_DATA,
+    every: Annotated[bool, typer.Option("--all", help="Show every asset, not only those that want a look.")] = False,
+    json: Json = False,
+) -> None:
+    """Say what ingest did so far and how each asset's link is; also while the service runs."""
+    from fleetdx.status import status as show
+
+    show(config, data, as_json=json, every=every)
+
+
+@quarantine_app.command("list")
+@stops_with_a_message
+def quarantine_list(
+    data: Data = DEFAULT_DATA,
+    reason: Reason = None,
+    asset: OfAsset = None,
+    limit: Annotated[int, typer.Option(min=1, max=10_000, help="How many to show, the newest.")] = 20,
+    json: Json = False,
+) -> None:
+    """List what is in quarantine, newest first; also while the service runs."""
+    from fleetdx.quarantine import list_quarantined
+    from ingest.quarantine import Selection
+
+    list_quarantined(data, Selection(reason=reason, asset_id=asset), limit=limit, as_json=json)
+
+
+@quarantine_app.command("show")
+@stops_with_a_message
+def quarantine_show(
+    number: Annotated[int, typer.Argument(help="Number of the message, as list shows it.")],
+    data: Data = DEFAULT_DATA,
+    json: Json = False,
+) -> None:
+    """Show one message with its payload."""
+    from fleetdx.quarantine import show
+
+    raise typer.Exit(show(data, number, as_json=json))
+
+
+@quarantine_app.command("replay")
+@stops_with_a_message
+def quarantine_replay(
+    ids: Ids = None,
+    config: Config = DEFAULT_CONFIG,
+    data: Data = DEFAULT_DATA,
+    reason: Reason = None,
+    asset: OfAsset = None,
+    older_than: OlderThan = None,
+    everything: All = False,
+    json: Json = False,
+) -> None:
+    """Take messages in again after the configuration was mended; each counts once. The service must not run."""
+    from fleetdx.quarantine import replay as start
+    from fleetdx.quarantine import selection_of
+
+    selection = selection_of(ids, reason, asset, older_than, everything=everything)
+    raise typer.Exit(start(config, data, selection, as_json=json))
+
+
+@quarantine_app.command("purge")
+@stops_with_a_message
+def quarantine_purge(
+    ids: Ids = None,
+    data: Data = DEFAULT_DATA,
+    reason: Reason = None,
+    asset: OfAsset = None,
+    older_than: OlderThan = None,
+    everything: All = False,
+    json: Json = False,
+) -> None:
+    """Remove messages from quarantine for good; they are counted as dropped."""
+    from fleetdx.quarantine import purge, selection_of
+
+    purge(data, selection_of(ids, reason, asset, older_than, everything=everything), as_json=json)
 
 
 @app.command("create-user")

@@ -233,6 +233,16 @@ class Accounting:
         with self._reading() as database:
             return quarantine.latest(database, limit, selection)
 
+    def newest_quarantined(self) -> int:
+        """Return the number of the message that was refused last; 0 where none is kept."""
+        with self._reading() as database:
+            return int(database.execute("SELECT coalesce(max(id), 0) FROM quarantine").fetchone()[0])
+
+    def oldest_quarantined(self, selection: Selection, *, after: int, last: int, limit: int) -> list[Quarantined]:
+        """Return messages of a selection with numbers above ``after`` and up to ``last``, oldest first."""
+        with self._reading() as database:
+            return quarantine.oldest(database, selection, after=after, last=last, limit=limit)
+
     def count_quarantined(self, selection: Selection = quarantine.ALL) -> int:
         """Return how many messages of a selection are in quarantine."""
         with self._reading() as database:

@@ -101,6 +101,18 @@ def latest(database: sqlite3.Connection, limit: int, selection: Selection = ALL)
     return [Quarantined(*row) for row in rows]
 
 
+def oldest(
+    database: sqlite3.Connection, selection: Selection, *, after: int, last: int, limit: int
+) -> list[Quarantined]:
+    """Return messages of a selection with numbers above ``after`` and up to ``last``, oldest first."""
+    condition, values = selection.condition()
+    rows = database.execute(
+        f"SELECT {_COLUMNS}, id FROM quarantine WHERE {condition} AND id > ? AND id <= ? ORDER BY id LIMIT ?",  # noqa: S608 - constants
+        [*values, after, last, limit],
+    )
+    return [Quarantined(*row) for row in rows]
+
+
 def count(database: sqlite3.Connection, selection: Selection = ALL) -> int:
     """Return how many messages a selection holds."""
     condition, values = selection.condition()
