@@ -262,7 +262,7 @@ def publish(port: int, messages: int, samples: int) -> int:
     return base
 
 
-def installation(folder: Path, port: int, influx: Influx | None, bucket: str) -> Path:
+def installation(folder: Path, port: int, influx: Influx | None, bucket: str, client: str = "paho") -> Path:
     """Write a configuration folder: one type, one site, ``ASSETS`` assets, and the settings' defaults."""
     (folder / "asset_types").mkdir(parents=True)
     (folder / "sites.yaml").write_text("- {id: depot, title: Depot, time_zone: UTC, language: en, skill_level: 2}\n")
@@ -274,7 +274,7 @@ def installation(folder: Path, port: int, influx: Influx | None, bucket: str) ->
     store = "store: {kind: duckdb}"
     if influx is not None:
         store = f"store: {{kind: influxdb, url: '{influx.url}', org: '{influx.org}', bucket: '{bucket}'}}"
-    settings = f"mqtt: {{port: {port}, client_id: taker, max_in_flight: {IN_FLIGHT}}}\n{store}\n"
+    settings = f"mqtt: {{port: {port}, client_id: taker, client: {client}, max_in_flight: {IN_FLIGHT}}}\n{store}\n"
     (folder / "settings.yaml").write_text(settings)
     return folder
 
@@ -319,7 +319,7 @@ def subscribed(port: int, taker: subprocess.Popen[bytes], folder: Path) -> None:
     end = time.monotonic() + 60
     while not counts or max(counts) < 3:  # the two watchers' and the taker's
         if taker.poll() is not None or time.monotonic() > end:
-            raise SystemExit(f"the taker did not subscribe: {(folder / 'taker.log').read_text()[-2000:]}")
+            raise SystemExit(f"the taker did not subscribe: {(folder / 'taker.log').read_text()[-4000:]}")
         time.sleep(0.05)
     client.disconnect()
     client.loop_stop()
@@ -339,7 +339,7 @@ def drain(kind: str, samples: int, messages: int, folder: Path, influx: Influx |
             assert influx is not None
             command = telegraf(folder, broker.port, influx, bucket, samples)
         else:
-            config = installation(folder / "config", broker.port, influx, bucket)
+            config = installation(folder / "config", broker.port, influx, bucket, _client(kind))
             program = [sys.executable, "-m", "fleetdx", "ingest", "--json"]
             command = [*program, "-c", str(config), "-d", str(folder / "data")]
         pids = [broker.pid, influx.pid if influx is not None else 0]
@@ -354,7 +354,7 @@ def drain(kind: str, samples: int, messages: int, folder: Path, influx: Influx |
             taker.send_signal(signal.SIGCONT)
             while broker.held[-1][1] > empty or broker.held[-1][0] < begin:
                 if taker.poll() is not None or time.perf_counter() - begin > 300:
-                    raise SystemExit(f"{kind} stopped taking: {(folder / 'taker.log').read_text()[-2000:]}")
+                    raise SystemExit(f"{kind} stopped taking: {(folder / 'taker.log').read_text()[-4000:]}")
                 time.sleep(0.05)
             used = [cpu_seconds(pid) - was if pid else 0.0 for pid, was in zip(pids, before, strict=True)]
             peak = memory_mb(taker.pid)
@@ -364,6 +364,10 @@ def drain(kind: str, samples: int, messages: int, folder: Path, influx: Influx |
     points = samples * len(SIGNALS)
     cores = (cpu + broker_cpu + store_cpu) * rate / 1e6
     return Drain(rate, rate * points, cpu, cpu / points, broker_cpu, store_cpu, cores, peak)
+
+
+def _client(kind: str) -> str:
+    return kind.partition("/")[2] or "paho"
 
 
 def _rate(held: list[tuple[float, int]], begin: float, first: int) -> float:
@@ -392,7 +396,7 @@ def _expect_all(kind: str, samples: int, base: int, folder: Path, influx: Influx
             raise SystemExit(f"{kind}: the account does not agree: {counted}")
 
 
-def soak(minutes: float, rate: int, influx: Influx | None) -> dict[str, object]:
+def soak(minutes: float, rate: int, influx: Influx | None, client: str) -> dict[str, object]:
     """Publish at a rate and watch the memory of ``fleetdx ingest``; Telegraf has no part in it."""
     with tempfile.TemporaryDirectory() as name, ExitStack() as stack:
         folder = Path(name)
@@ -401,7 +405,7 @@ def soak(minutes: float, rate: int, influx: Influx | None) -> dict[str, object]:
         stack.callback(broker.stop)
         broker.watch()
         bucket = influx.new_bucket(stack) if influx is not None else ""
-        config = installation(folder / "config", broker.port, influx, bucket)
+        config = installation(folder / "config", broker.port, influx, bucket, client)
         program = [sys.executable, "-m", "fleetdx", "ingest", "--json"]
         command = [*program, "-c", str(config), "-d", str(folder / "data")]
         memory: list[float] = []
@@ -439,7 +443,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--share", type=float, default=1.0, help="of the usual number of messages; less is less exact")
-    parser.add_argument("--takers", default="duckdb,influxdb,telegraf")
+    parser.add_argument("--takers", default="duckdb,influxdb,influxdb/mqtt5,telegraf", help="store, or store/client of MQTT")
     parser.add_argument("--shapes", default="1,20,200", help="samples in a message")
     parser.add_argument("--soak", type=float, default=0.0, help="minutes")
     parser.add_argument("--rate", type=int, default=5000, help="messages a second of --soak")
@@ -451,24 +455,26 @@ def main() -> None:
         influx = _influx(folder / "influxdb", stack)
         if influx is None:
             print("no InfluxDB 2.x on this machine: DuckDB alone is measured")
-            takers = [taker for taker in takers if taker == "duckdb"]
+            takers = [taker for taker in takers if taker.startswith("duckdb")]
         elif "telegraf" in takers and shutil.which("telegraf") is None:
             print("no telegraf on PATH: it is left out")
             takers.remove("telegraf")
         if options.soak:
-            print(json.dumps(soak(options.soak, options.rate, influx if "influxdb" in takers else None)))
+            taker = takers[0]
+            store = influx if taker.startswith("influxdb") else None
+            print(json.dumps(soak(options.soak, options.rate, store, _client(taker))))
             return
         found: dict[str, dict[int, list[Drain]]] = {taker: {} for taker in takers}
         for run in range(options.runs):
             for samples in map(int, options.shapes.split(",")):
                 messages = int(SHAPES.get(samples, 200_000 // samples) * options.share)
                 for taker in takers:
-                    where = folder / f"{taker}-{samples}-{run}"
-                    measured = drain(taker, samples, messages, where, None if taker == "duckdb" else influx)
+                    where = folder / f"{taker.replace('/', '-')}-{samples}-{run}"
+                    measured = drain(taker, samples, messages, where, None if taker.startswith("duckdb") else influx)
                     found[taker].setdefault(samples, []).append(measured)
                     shutil.rmtree(where)
                     figures = "  ".join(f"{k} {v:,.1f}" for k, v in asdict(measured).items())
-                    print(f"run {run + 1}  {samples:4} samples  {taker:9} {figures}", flush=True)
+                    print(f"run {run + 1}  {samples:4} samples  {taker:14} {figures}", flush=True)
     print(json.dumps(_result(found, options.runs)))
 
 

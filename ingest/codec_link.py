@@ -24,7 +24,7 @@ _CONNECT_S = 10.0
 _SEND_S = 30.0
 _ANSWER_S = 20.0
 """Silence after a ping for which the connection is taken for dead."""
-_FAILURE = 128  # reason codes from here on
+_FAILURE = 128  # reason codes from here on; they are declared as integers, and are none
 
 
 class CodecLink:
@@ -66,7 +66,7 @@ class CodecLink:
         except (OSError, ValueError) as error:
             self._close()
             raise LinkLost(f"no broker answers at {where}: {error}") from error
-        if answer.reason_code >= _FAILURE:
+        if int(answer.reason_code) >= _FAILURE:
             self._close()
             why = f"the broker at {where} refuses: {_words(answer.reason_code)}"
             self._listener.refused(why)
@@ -180,7 +180,7 @@ class CodecLink:
         """Take note of what is no message; return why the connection ends, if it does."""
         if isinstance(packet, mqtt5.SubAckPacket):
             for code in packet.reason_codes:
-                if code >= _FAILURE:
+                if int(code) >= _FAILURE:
                     self._listener.refused(f"the broker refuses a subscription: {_words(code)}")
         elif isinstance(packet, mqtt5.DisconnectPacket):
             return f"the broker ends it: {_words(packet.reason_code)}"

@@ -16,6 +16,9 @@ from ingest.decoders.decoder import Decoded, Decoder, Limits, Place, Reject, Req
 from ingest.decoders.json import JsonDecoder
 from ingest.memory import Memory
 
+_TOPICS, _LONGEST_TOPIC = 20_000, 200
+"""Topics that are remembered: reading one costs as much as checking what it says."""
+
 
 class Routed(NamedTuple):
     """Where a message belongs, and who reads it; ``prefix`` ends with a slash, ``path`` is the rest of the topic."""
@@ -31,6 +34,7 @@ class Routes:
 
     def __init__(self, by_prefix: Mapping[str, Decoder | SessionDecoder], memory: Memory | None = None) -> None:
         self._by_prefix = {f"{prefix}/": decoder for prefix, decoder in by_prefix.items()}
+        self._found: dict[str, Routed] = {}
         self.memory = memory or Memory()
         """What the decoders remember, which whoever uses them settles."""
 
@@ -60,6 +64,17 @@ class Routes:
 
     def find(self, topic: str) -> Routed | Reject:
         """Read a topic."""
+        known = self._found.get(topic)
+        if known is not None:
+            return known
+        found = self._find(topic)
+        if isinstance(found, Routed) and len(topic) <= _LONGEST_TOPIC:
+            if len(self._found) >= _TOPICS:
+                self._found.clear()
+            self._found[topic] = found
+        return found
+
+    def _find(self, topic: str) -> Routed | Reject:
         for prefix, decoder in self._by_prefix.items():
             if topic.startswith(prefix):
                 path = topic[len(prefix) :]

@@ -20,14 +20,16 @@ def _prefix(asset_id: str) -> str:
     return f"telemetry,asset_id={asset_id.translate(_KEY)} "
 
 
-@lru_cache(maxsize=100_000)
-def _field(signal: str) -> str:
-    return f"{signal.translate(_KEY)}="
+@lru_cache(maxsize=20_000)
+def _fields(signals: tuple[str, ...]) -> str:
+    """Return what the fields of these signals look like, with a place for each value."""
+    return ",".join(f"{signal.translate(_KEY).replace('%', '%%')}=%r" for signal in signals)
 
 
 def measurement_line(measurement: Measurement) -> str:
     """Return one line; every field is a float, since an integer would fix the field's type to integer."""
-    fields = ",".join([_field(signal) + repr(float(value)) for signal, value in measurement.values.items()])
+    values = measurement.values
+    fields = _fields(tuple(values)) % tuple(map(float, values.values()))
     return f"{_prefix(measurement.asset_id)}{fields} {measurement.time}"
 
 
