@@ -139,6 +139,8 @@ class Ingest(Strict):
     """Messages kept on the disk while the telemetry store is away, at most; 0: the broker keeps them."""
     quarantine_max_rows: int = Field(default=100_000, ge=100, le=100_000_000)
     quarantine_max_days: float = Field(default=90.0, gt=0, le=20_000)
+    unknown_per_minute: int = Field(default=600, ge=0, le=1_000_000)
+    """Messages of unknown assets or topics kept in quarantine in a minute; what is more is counted, not kept."""
 
 
 class Daily(Strict):
@@ -207,6 +209,8 @@ class Console(Strict):
     port: Port = 8080
     base_url: Address | None = None
     """Address under which people reach the console; links in tickets begin with it."""
+    metrics: Literal["login", "open"] = "login"
+    """Who may read ``/metrics``: whoever is logged in, or everybody who reaches the port."""
 
 
 class Settings(Strict):

@@ -5,24 +5,29 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from config.installation import Installation
+from ingest.accounting import Accounting
 from telemetry.store import TelemetryStore
 
 
 @dataclass(frozen=True, slots=True)
 class Provided:
-    """The installation in force, and the store that holds its telemetry (opened by whoever provides it)."""
+    """The installation in force, the store that holds its telemetry, and what ingest counted.
+
+    Whoever provides them has opened them; without ``accounting`` the pages know nothing of ingest.
+    """
 
     installation: Installation
     store: TelemetryStore
+    accounting: Accounting | None = None
 
 
 _provided: Provided | None = None
 
 
-def provide(installation: Installation, store: TelemetryStore) -> None:
+def provide(installation: Installation, store: TelemetryStore, accounting: Accounting | None = None) -> None:
     """Let the pages speak of this installation from now on; called again when its files change."""
     global _provided
-    _provided = Provided(installation, store)
+    _provided = Provided(installation, store, accounting)
 
 
 def provided() -> Provided:

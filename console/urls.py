@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.contrib.auth.views import LoginView, LogoutView
 from django.urls import path
 
-from console.views import alert, alerts, chart, health
+from console.views import alert, alerts, chart, health, metrics
 
 urlpatterns = [
     path("", alerts.page, name="alerts"),
@@ -16,4 +16,5 @@ urlpatterns = [
     path("login/", LoginView.as_view(), name="login"),
     path("logout/", LogoutView.as_view(), name="logout"),
     path("health", health.page, name="health"),
+    path("metrics", metrics.page, name="metrics"),
 ]

@@ -29,6 +29,7 @@ from telemetry.store import StoreRejected, TelemetryStore
 log = logging.getLogger(__name__)
 _SECOND = 1_000_000_000
 _DAY = 86_400 * _SECOND
+_MINUTE = 60 * _SECOND
 _TRIM_EVERY = 500  # quarantined messages
 __all__ = ["Message", "Pipeline", "Replayed", "Report"]
 
@@ -90,6 +91,7 @@ class Pipeline:
         self._max_age = int((max_age_days or settings.max_age_days) * _DAY)
         self._numberings: dict[tuple[str, str], Numbering] = {}
         self._days: dict[str, tuple[int, int, date]] = {}
+        self._unknown = (0, 0)  # the minute, and messages of unknown assets in it
         self._since_trim = _TRIM_EVERY  # the first refusal trims what an earlier run left
         self.adopt(register)
 
@@ -265,7 +267,21 @@ class Pipeline:
             account.count(asset_id, "flagged_values", max(0, len(checked.rejects) - checked.rejected))
             for reason, n in checked.rejects.counts.items():
                 account.count(asset_id, REASON + reason, n)
-            account.quarantined.append(_quarantined(read, now, stored))
+            if asset_id != UNKNOWN_ASSET or self._keeps_unknown(now):
+                account.quarantined.append(_quarantined(read, now, stored))
+            else:
+                account.count(UNKNOWN_ASSET, "quarantine_dropped")
+
+    def _keeps_unknown(self, now: int) -> bool:
+        """Whether quarantine takes one more message of an asset that nobody knows, this minute.
+
+        So a flood of strangers does not push out what of known assets waits there.
+        """
+        minute, kept = self._unknown
+        if now // _MINUTE != minute:
+            minute, kept = now // _MINUTE, 0
+        self._unknown = (minute, kept + 1)
+        return kept < self._settings.unknown_per_minute
 
     def _is_new(self, account: Batch, read: _Read) -> bool:
         seq = read.decoded.seq
