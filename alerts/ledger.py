@@ -8,7 +8,8 @@ from datetime import UTC, date, datetime, timedelta
 
 import numpy as np
 import pandas as pd
-from django.db import transaction
+from django.db import connection, transaction
+from django.db.models import Model
 
 from alerts.models import Alert, AssetDayRun, FieldRecord, Score
 from alerts.plain import number, plain_contributions, plain_fault_log
@@ -52,10 +53,12 @@ class DjangoLedger:
     def record(self, outcomes: Sequence[DayOutcome]) -> None:
         """Write the outcomes, and the alerts and tickets that follow from them."""
         keys = {(o.log.asset_id, o.log.day) for o in outcomes}
-        days = {day for _, day in keys}
+        recorded = AssetDayRun.objects.filter(day__in={day for _, day in keys}).values_list("asset_id", "day")
+        again_keys = keys.intersection(recorded)
         earlier = {
             (row.asset_id, row.day): row
-            for row in AssetDayRun.objects.filter(day__in=days, asset_id__in={asset_id for asset_id, _ in keys})
+            for asset_id, day in again_keys
+            for row in AssetDayRun.objects.filter(asset_id=asset_id, day=day)
         }
         new, again = [], []
         for outcome in outcomes:
@@ -71,13 +74,13 @@ class DjangoLedger:
             row.fault_log = plain_fault_log(outcome.log)
             row.completeness = outcome.log.completeness
             row.model_version, row.rules_version = outcome.model_version, outcome.rules_version
-        AssetDayRun.objects.bulk_create(new, batch_size=_ROWS)
+        _insert(new)
         changed = ["revision", "arrivals_revision", "features", "fault_log", "completeness"]
         changed += ["model_version", "rules_version"]
         AssetDayRun.objects.bulk_update(again, changed, batch_size=100)
         for row in again:
             Score.objects.filter(asset_id=row.asset_id, day=row.day).delete()
-        Score.objects.bulk_create([_score_row(score) for o in outcomes for score in o.scores], batch_size=_ROWS)
+        _insert([_score_row(score) for o in outcomes for score in o.scores])
         raise_alerts(outcomes)
 
     @transaction.atomic
@@ -123,6 +126,21 @@ class DjangoLedger:
             if record.asset_id in known and record.at >= known[record.asset_id]:
                 closed += close_repaired(record.asset_id, record.at, f"{record.kind}: {record.what}")
         return closed
+
+
+def _insert(rows: Sequence[Model]) -> None:
+    """Insert new rows of one table, as the ORM's own bulk insert does, which takes most of a large fleet's day."""
+    if not rows:
+        return
+    fields = [field for field in rows[0]._meta.concrete_fields if not field.primary_key]
+    names = ", ".join(connection.ops.quote_name(str(field.column)) for field in fields)
+    marks = ", ".join("%s" for _ in fields)
+    statement = f"INSERT INTO {connection.ops.quote_name(rows[0]._meta.db_table)} ({names}) VALUES ({marks})"  # noqa: S608
+    prepared = [(field.attname, field.get_db_prep_save) for field in fields]
+    with connection.cursor() as cursor:
+        cursor.executemany(
+            statement, [[prepare(getattr(row, name), connection) for name, prepare in prepared] for row in rows]
+        )
 
 
 def _instant(at: int) -> datetime:

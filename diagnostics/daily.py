@@ -82,12 +82,14 @@ class DailyCycle:
         if model is not None:
             back = max(back, model.ensemble.persistence.n)
         min_completeness = self._settings.daily.min_completeness
-        derived = derived_panel(
-            without_incomplete(panel, min_completeness),
-            pd.Series(site.id, index=panel.index.get_level_values(0).unique()),
-            since=np.datetime64(day - timedelta(days=back), "D"),
-        )
-        derived = _without_silent_zeros(derived, min_completeness)
+        derived = panel.iloc[:0]
+        if rules or model is not None:  # else nobody reads what the day means against other days
+            derived = derived_panel(
+                without_incomplete(panel, min_completeness),
+                pd.Series(site.id, index=panel.index.get_level_values(0).unique()),
+                since=np.datetime64(day - timedelta(days=back), "D"),
+            )
+            derived = _without_silent_zeros(derived, min_completeness)
         settling = self._settling(site, day, asset_ids, end)
         verdicts: dict[str, AnomalyVerdict] = {}
         if model is not None:
@@ -252,7 +254,8 @@ class DailyCycle:
         ensemble = model.ensemble
         today = derived[derived.index.get_level_values(1) == np.datetime64(day, "D")]
         today = today.loc[today.index.get_level_values(0).isin(asset_ids)]
-        raw, levels = ensemble.raw(today), ensemble.score(today)
+        raw = ensemble.raw(today)
+        levels = ensemble.levels(raw)
         scored = derived.copy()
         for name in levels.columns:
             before = panel[name].reindex(derived.index) if name in panel else pd.Series(np.nan, index=derived.index)

@@ -137,7 +137,11 @@ class Ensemble:
 
     def score(self, panel: pd.DataFrame) -> pd.DataFrame:
         """Return levels, 0 to 1: ``score.<detector>`` for each detector and ``score.ensemble``; NaN: not known."""
-        return self._levels(self.raw(panel)).add_prefix("score.")
+        return self.levels(self.raw(panel))
+
+    def levels(self, raw: pd.DataFrame) -> pd.DataFrame:
+        """Return the levels of raw scores, as ``score`` does."""
+        return self._levels(raw).add_prefix("score.")
 
     def explain(self, rows: pd.DataFrame, top: int = 5, detector: str = ENSEMBLE) -> list[tuple[Part, ...]]:
         """Return, for each row of a derived panel, the ``top`` largest parts of its score, largest first.
