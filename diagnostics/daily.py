@@ -115,12 +115,12 @@ class DailyCycle:
             verdict = verdicts[asset_id]
             verdicts[asset_id] = verdict._replace(scores=verdict.scores + forecast.scores)
         features = _known_features(base)
-        by_asset = dict(list(faults.groupby("asset_id"))) if len(faults) else {}
+        by_asset, nothing = dict(list(faults.groupby("asset_id"))) if len(faults) else {}, faults.iloc[:0]
         self._remember(asset_type, site, day, panel, verdicts)
         return [
             DayOutcome(
                 log=daily_fault_log(
-                    asset_type, asset_id, site.zone, day, by_asset.get(asset_id, faults.iloc[:0]), features[asset_id]
+                    asset_type, asset_id, site.zone, day, by_asset.get(asset_id, nothing), features[asset_id]
                 ),
                 arrivals_revision=due[asset_id],
                 features=features[asset_id],
