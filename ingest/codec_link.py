@@ -108,7 +108,7 @@ class CodecLink:
 
     def wake(self) -> None:
         """Make the select return."""
-        with suppress(BlockingIOError):  # it is full of earlier ones
+        with suppress(OSError):  # it is full of earlier ones, or closed
             self._waking.send(b"!")
 
     def disconnect(self) -> None:
@@ -116,6 +116,12 @@ class CodecLink:
         with suppress(LinkLost):
             self._send(mqtt5.DisconnectPacket().write())
         self._close()
+
+    def close(self) -> None:
+        """Close the connection and what it is woken by."""
+        self._close()
+        self._waking.close()
+        self._woken.close()
 
     def _answer(self) -> mqtt5.ConnAckPacket:
         end = time.monotonic() + _CONNECT_S

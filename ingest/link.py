@@ -70,6 +70,9 @@ class Link(Protocol):
     def disconnect(self) -> None:
         """Send what waits, and leave in good order; the broker keeps the session."""
 
+    def close(self) -> None:
+        """Release everything; it is not used again, but for ``wake``, which does nothing then."""
+
 
 Filters = Callable[[], Sequence[str]]
 """What is to be subscribed to, asked at every connect: a kept session may hold an older configuration's."""

@@ -235,6 +235,8 @@ class Subscriber:
         except Exception as defect:  # told to the worker, which ends with it
             log.exception("The MQTT thread met a defect")
             self._defect = defect
+        finally:
+            self._link.close()
 
     def _one_connection(self) -> None:
         """Connect, and serve the connection until it ends."""

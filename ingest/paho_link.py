@@ -69,6 +69,9 @@ class PahoLink:
             if self._client.loop(0.02) != MQTTErrorCode.MQTT_ERR_SUCCESS:
                 return
 
+    def close(self) -> None:
+        """Do nothing: paho has closed its sockets with the connection."""
+
     def _new_client(self) -> paho.Client:
         settings = self._settings
         client = paho.Client(

@@ -49,7 +49,6 @@ class Spool:
             return
         database = sqlite3.connect(self._path, check_same_thread=False, isolation_level=None, timeout=30)
         try:
-            database.execute("PRAGMA auto_vacuum = INCREMENTAL")
             database.execute("PRAGMA journal_mode = WAL")
             database.execute("PRAGMA synchronous = FULL")  # it is on the disk before the broker forgets it
             database.executescript(_TABLE)
@@ -98,7 +97,7 @@ class Spool:
         """
         size = sum(_size(message) for message in messages)
         if self._bytes + size > self._max_bytes:
-            raise SpoolFull(f"{self._path} holds {self._bytes / 1e6:.0f} MB of {self._max_bytes / 1e6:.0f} allowed")
+            raise SpoolFull(f"{self._path} holds {self._bytes / 1e6:.0f} MB of {self._max_bytes / 1e6:.0f} MB allowed")
         rows = [(m.at, m.topic, m.payload, m.size, m.retained) for m in messages]
         database = self._opened()
         database.execute("BEGIN IMMEDIATE")
@@ -135,7 +134,7 @@ class Spool:
             log.warning("The spool is empty again: the telemetry store has all that waited")
             self._told = self._bytes = 0
             if database.execute("PRAGMA page_count").fetchone()[0] > _SHRINK_PAGES:
-                database.execute("PRAGMA incremental_vacuum").fetchall()
+                database.execute("VACUUM")  # of an empty file it takes no time
                 database.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
 
     def _tell(self) -> None:

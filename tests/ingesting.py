@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from typing import Literal
 
 from mosquitto_server import Gateway, until
 
@@ -14,6 +15,7 @@ from config.settings import Ingest, Mqtt
 from ingest.accounting import Accounting
 from ingest.mqtt import Subscriber
 from ingest.pipeline import Pipeline
+from ingest.spool import Spool
 from telemetry.store import TelemetryStore
 
 SETTINGS = Ingest(batch_seconds=0.01, batch_messages=20)
@@ -49,18 +51,28 @@ def ingesting(
     store: TelemetryStore,
     *,
     version: int = 5,
+    client: str = "paho",
+    spool: Spool | None = None,
     decoders: Mapping[str, str] | None = None,
 ) -> Iterator[Ingesting]:
     """Take what comes under a prefix, from the moment at which the broker has the subscription.
 
     It is told by a retained status of ``bus-3``, which must be in the register.
     """
-    mqtt = Mqtt(port=port, prefix=prefix, client_id=prefix, version=5 if version == 5 else 3, decoders=decoders or {})
+    chosen: Literal["paho", "mqtt5"] = "mqtt5" if client == "mqtt5" else "paho"
+    mqtt = Mqtt(
+        port=port,
+        prefix=prefix,
+        client_id=prefix,
+        client=chosen,
+        version=5 if version == 5 else 3,
+        decoders=decoders or {},
+    )
     pipeline = Pipeline(store, accounting, register, mqtt=mqtt, settings=SETTINGS, clock=time.time_ns)
     gateway = Gateway(port)
     gateway.send(f"{prefix}/bus-3/status", '{"online": true}', retain=True)
     gateway.finish()
-    thread = Ingesting(Subscriber(mqtt, SETTINGS, pipeline))
+    thread = Ingesting(Subscriber(mqtt, SETTINGS, pipeline, spool))
     thread.start()
     try:
         until(lambda: any(status.asset_id == "bus-3" for status in accounting.status()))

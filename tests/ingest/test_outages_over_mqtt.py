@@ -22,12 +22,19 @@ from mosquitto_server import Gateway, running_mosquitto, until
 from config.register import Register
 from fleetdx.servers.mosquitto import MosquittoServer
 from ingest.accounting import Accounting
+from ingest.spool import Spool
 from telemetry.duckdb import DuckDBStore
 from telemetry.memory import MemoryStore
 from telemetry.records import FaultEvent, Measurement
 from telemetry.store import StoreRejected, StoreUnavailable, TelemetryStore
 
 ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(params=["paho", "mqtt5"])
+def client(request: pytest.FixtureRequest) -> str:
+    """Whose code speaks MQTT: what is promised is promised by both."""
+    return str(request.param)
 
 
 class Troubled(MemoryStore):
@@ -53,12 +60,12 @@ def values(store: TelemetryStore) -> list[float]:
 
 
 def test_a_broker_that_restarts_in_the_middle_loses_nothing(
-    tmp_path: Path, topic_prefix: str, register: Register, accounting: Accounting
+    client: str, tmp_path: Path, topic_prefix: str, register: Register, accounting: Accounting
 ) -> None:
     store, total = MemoryStore(), 400
     with (
         running_mosquitto(tmp_path / "broker") as broker,
-        ingesting(broker.port, topic_prefix, register, accounting, store) as thread,
+        ingesting(broker.port, topic_prefix, register, accounting, store, client=client) as thread,
     ):
         gateway = Gateway(broker.port)
         for seq in range(total):
@@ -77,14 +84,14 @@ def test_a_broker_that_restarts_in_the_middle_loses_nothing(
 
 
 def test_while_the_store_is_away_nothing_is_acknowledged_and_afterwards_nothing_is_lost(
-    mosquitto: MosquittoServer, topic_prefix: str, register: Register, accounting: Accounting
+    client: str, mosquitto: MosquittoServer, topic_prefix: str, register: Register, accounting: Accounting
 ) -> None:
     store = Troubled()
 
     def away(_: Sequence[Measurement]) -> None:
         raise StoreUnavailable("the server is away")
 
-    with ingesting(mosquitto.port, topic_prefix, register, accounting, store) as thread:
+    with ingesting(mosquitto.port, topic_prefix, register, accounting, store, client=client) as thread:
         store.trouble = away
         gateway = Gateway(mosquitto.port)
         for seq in range(60):
@@ -95,19 +102,94 @@ def test_while_the_store_is_away_nothing_is_acknowledged_and_afterwards_nothing_
         assert accounting.counters().stored == 0
     # Nothing was acknowledged: to the next process the broker gives all of it.
     store.trouble = lambda _: None
-    with ingesting(mosquitto.port, topic_prefix, register, accounting, store) as thread:
+    with ingesting(mosquitto.port, topic_prefix, register, accounting, store, client=client) as thread:
         until(lambda: accounting.counters().stored == 60)
         assert thread.subscriber.problem == ""
     # And that was acknowledged: to the next one nothing, or it would count as duplicates.
-    with ingesting(mosquitto.port, topic_prefix, register, accounting, store):
+    with ingesting(mosquitto.port, topic_prefix, register, accounting, store, client=client):
         time.sleep(0.3)
     counters = accounting.counters()
     assert (counters.stored, counters.duplicates, counters.lost) == (60, 0, 0)
     assert sorted(values(store)) == [float(seq) for seq in range(60)]
 
 
+def test_while_the_store_is_away_what_comes_is_kept_on_disk_acknowledged_and_later_stored_in_order(
+    client: str,
+    mosquitto: MosquittoServer,
+    topic_prefix: str,
+    register: Register,
+    accounting: Accounting,
+    tmp_path: Path,
+) -> None:
+    store, written = Troubled(), list[float]()
+
+    def away(_: Sequence[Measurement]) -> None:
+        raise StoreUnavailable("the server is away")
+
+    def back(measurements: Sequence[Measurement]) -> None:
+        written.extend(measurement.values["rpm"] for measurement in measurements)
+
+    path = tmp_path / "spool.sqlite3"
+    parts = (mosquitto.port, topic_prefix, register, accounting, store)
+    with ingesting(*parts, client=client, spool=Spool(path, 10**7)) as thread:
+        store.trouble = away
+        gateway = Gateway(mosquitto.port)
+        for seq in range(200):
+            gateway.send(f"{topic_prefix}/bus-1/telemetry", body(seq))
+        gateway.finish()
+        until(lambda: thread.subscriber.spooled == 200)
+        assert thread.subscriber.problem == "the server is away"
+        assert accounting.counters().stored == 0
+    # It was acknowledged, so the next process has it from the disk alone; what comes meanwhile goes behind it.
+    with ingesting(*parts, client=client, spool=Spool(path, 10**7)) as thread:
+        until(lambda: thread.subscriber.spooled >= 200)
+        gateway = Gateway(mosquitto.port)
+        for seq in range(200, 300):
+            gateway.send(f"{topic_prefix}/bus-1/telemetry", body(seq))
+        gateway.finish()
+        until(lambda: thread.subscriber.spooled >= 300)
+        store.trouble = back
+        until(lambda: accounting.counters().stored == 300)
+        until(lambda: thread.subscriber.spooled == 0)
+        assert thread.subscriber.problem == ""
+    assert written == [float(seq) for seq in range(300)]
+    counters = accounting.counters()
+    assert (counters.duplicates, counters.lost, counters.quarantined) == (0, 0, 0)
+
+
+def test_a_full_spool_leaves_the_rest_to_the_broker_and_loses_nothing(
+    client: str,
+    mosquitto: MosquittoServer,
+    topic_prefix: str,
+    register: Register,
+    accounting: Accounting,
+    tmp_path: Path,
+) -> None:
+    store = Troubled()
+
+    def away(_: Sequence[Measurement]) -> None:
+        raise StoreUnavailable("the server is away")
+
+    spool = Spool(tmp_path / "spool.sqlite3", 20_000)  # about a hundred of the four hundred
+    with ingesting(mosquitto.port, topic_prefix, register, accounting, store, client=client, spool=spool) as thread:
+        store.trouble = away
+        gateway = Gateway(mosquitto.port)
+        for seq in range(400):
+            gateway.send(f"{topic_prefix}/bus-1/telemetry", body(seq))
+        gateway.finish()
+        until(lambda: "takes no more" in thread.subscriber.problem)
+        assert 20 < thread.subscriber.spooled < 200
+        assert spool.bytes_held <= 20_000
+        store.trouble = lambda _: None
+        until(lambda: accounting.counters().stored == 400)
+        assert thread.subscriber.problem == ""
+    assert sorted(values(store)) == [float(seq) for seq in range(400)]
+    counters = accounting.counters()
+    assert (counters.duplicates, counters.lost, counters.quarantined) == (0, 0, 0)
+
+
 def test_a_store_that_comes_back_is_used_again_without_a_restart(
-    mosquitto: MosquittoServer, topic_prefix: str, register: Register, accounting: Accounting
+    client: str, mosquitto: MosquittoServer, topic_prefix: str, register: Register, accounting: Accounting
 ) -> None:
     store = Troubled()
 
@@ -116,7 +198,7 @@ def test_a_store_that_comes_back_is_used_again_without_a_restart(
             raise StoreUnavailable("the server is away")
 
     store.trouble = away_at_first
-    with ingesting(mosquitto.port, topic_prefix, register, accounting, store):
+    with ingesting(mosquitto.port, topic_prefix, register, accounting, store, client=client):
         gateway = Gateway(mosquitto.port)
         for seq in range(30):
             gateway.send(f"{topic_prefix}/bus-1/telemetry", body(seq))
@@ -127,14 +209,14 @@ def test_a_store_that_comes_back_is_used_again_without_a_restart(
 
 
 def test_a_store_that_takes_nothing_at_all_ends_the_subscriber_and_keeps_the_messages(
-    mosquitto: MosquittoServer, topic_prefix: str, register: Register, accounting: Accounting
+    client: str, mosquitto: MosquittoServer, topic_prefix: str, register: Register, accounting: Accounting
 ) -> None:
     store = Troubled()
 
     def refuse(_: Sequence[Measurement]) -> None:
         raise StoreRejected("no such bucket", stops_the_line=True)
 
-    with ingesting(mosquitto.port, topic_prefix, register, accounting, store) as thread:
+    with ingesting(mosquitto.port, topic_prefix, register, accounting, store, client=client) as thread:
         store.trouble = refuse
         gateway = Gateway(mosquitto.port)
         gateway.send(f"{topic_prefix}/bus-1/telemetry", body(0))
@@ -143,12 +225,12 @@ def test_a_store_that_takes_nothing_at_all_ends_the_subscriber_and_keeps_the_mes
         assert isinstance(thread.failure, StoreRejected)
         assert thread.subscriber.problem == "no such bucket"
     store.trouble = lambda _: None
-    with ingesting(mosquitto.port, topic_prefix, register, accounting, store):
+    with ingesting(mosquitto.port, topic_prefix, register, accounting, store, client=client):
         until(lambda: accounting.counters().stored == 1)
 
 
 def test_a_defect_of_ours_costs_the_message_that_meets_it_and_no_other(
-    mosquitto: MosquittoServer, topic_prefix: str, register: Register, accounting: Accounting
+    client: str, mosquitto: MosquittoServer, topic_prefix: str, register: Register, accounting: Accounting
 ) -> None:
     store = Troubled()
 
@@ -157,7 +239,7 @@ def test_a_defect_of_ours_costs_the_message_that_meets_it_and_no_other(
             raise ZeroDivisionError("division by zero")
 
     store.trouble = stumble
-    with ingesting(mosquitto.port, topic_prefix, register, accounting, store) as thread:
+    with ingesting(mosquitto.port, topic_prefix, register, accounting, store, client=client) as thread:
         gateway = Gateway(mosquitto.port)
         for seq in range(40):
             gateway.send(f"{topic_prefix}/bus-1/telemetry", body(seq))
@@ -170,15 +252,15 @@ def test_a_defect_of_ours_costs_the_message_that_meets_it_and_no_other(
 
 
 def test_two_of_the_same_client_id_do_not_make_a_third_of_the_messages(
-    mosquitto: MosquittoServer, topic_prefix: str, register: Register, tmp_path: Path
+    client: str, mosquitto: MosquittoServer, topic_prefix: str, register: Register, tmp_path: Path
 ) -> None:
     """An operator starts a second program by mistake: they take the session from each other, and nothing is lost."""
     store, accounts = MemoryStore(), [Accounting(tmp_path / f"{n}.sqlite3") for n in range(2)]
     for account in accounts:
         account.open()
     with (
-        ingesting(mosquitto.port, topic_prefix, register, accounts[0], store),
-        ingesting(mosquitto.port, topic_prefix, register, accounts[1], store),
+        ingesting(mosquitto.port, topic_prefix, register, accounts[0], store, client=client),
+        ingesting(mosquitto.port, topic_prefix, register, accounts[1], store, client=client),
     ):
         gateway = Gateway(mosquitto.port)
         for seq in range(50):
@@ -299,13 +381,13 @@ def test_kill_9_of_the_program_at_any_moment_loses_nothing_and_counts_nothing_tw
 @pytest.mark.faults
 @pytest.mark.parametrize("durable", [True, False])
 def test_what_a_broker_that_is_killed_loses_is_counted(
-    tmp_path: Path, topic_prefix: str, register: Register, accounting: Accounting, durable: bool
+    client: str, tmp_path: Path, topic_prefix: str, register: Register, accounting: Accounting, durable: bool
 ) -> None:
     """What mosquitto acknowledged and had not yet written goes with it, and the gateways' numbering tells."""
     store, total = MemoryStore(), 2000
     with (
         running_mosquitto(tmp_path / "broker", durable=durable) as broker,
-        ingesting(broker.port, topic_prefix, register, accounting, store),
+        ingesting(broker.port, topic_prefix, register, accounting, store, client=client),
     ):
         gateway = Gateway(broker.port)
         for seq in range(total):
