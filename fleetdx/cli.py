@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from datetime import date, datetime
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -29,6 +30,8 @@ rules_app = typer.Typer(no_args_is_help=True, help="Check and test expert rules,
 app.add_typer(rules_app, name="rules")
 quarantine_app = typer.Typer(no_args_is_help=True, help="What was refused: look at it, replay it after mending why.")
 app.add_typer(quarantine_app, name="quarantine")
+tickets_app = typer.Typer(no_args_is_help=True, help="The outbox of tickets: what waits, what was refused and why.")
+app.add_typer(tickets_app, name="tickets")
 
 Config = Annotated[
     Path,
@@ -47,6 +50,14 @@ All = Annotated[bool, typer.Option("--all", help="All messages in quarantine.")]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as one JSON object on standard output.")]
 DEFAULT_CONFIG = Path("config")
 DEFAULT_DATA = Path("fleetdx-data")
+
+
+class TicketStatus(StrEnum):
+    """What became of a ticket's delivery, as an option."""
+
+    PENDING = "pending"
+    DEAD = "dead"
+    DELIVERED = "delivered"
 
 
 @app.callback()
@@ -312,6 +323,36 @@ def quarantine_purge(
     from fleetdx.quarantine import purge, selection_of
 
     purge(data, selection_of(ids, reason, asset, older_than, everything=everything), as_json=json)
+
+
+@tickets_app.command("list")
+@stops_with_a_message
+def tickets_list(
+    data: Data = DEFAULT_DATA,
+    status: Annotated[
+        TicketStatus | None, typer.Option(help="Only these; by default all that are not delivered.")
+    ] = None,
+    limit: Annotated[int, typer.Option(min=1, max=10_000, help="How many to show.")] = 50,
+    json: Json = False,
+) -> None:
+    """List tickets that wait or were refused, with the reason; also while the service runs."""
+    from fleetdx.tickets import list_tickets
+
+    list_tickets(data, status, limit=limit, as_json=json)
+
+
+@tickets_app.command("retry")
+@stops_with_a_message
+def tickets_retry(
+    keys: Annotated[list[str] | None, typer.Argument(metavar="KEY...", help="Keys of dead letters.")] = None,
+    data: Data = DEFAULT_DATA,
+    dead: Annotated[bool, typer.Option("--dead", help="All dead letters.")] = False,
+    json: Json = False,
+) -> None:
+    """Put dead letters back into the outbox, after mending why they were refused; also while the service runs."""
+    from fleetdx.tickets import retry
+
+    raise typer.Exit(retry(data, keys or [], every_dead=dead, as_json=json))
 
 
 @app.command("create-user")

@@ -19,8 +19,10 @@ from alerts.connectors.connector import FiledTicket, Permanent, Retryable, Ticke
 from alerts.connectors.roundup import RoundupConnector
 from config.installation import Installation, load
 from config.settings import Tickets
+from fleetdx.data_folder import DataFolder
 from fleetdx.servers.process import free_port
 from fleetdx.servers.roundup import PASSWORD, USER, RoundupServer
+from fleetdx.tickets import retry
 
 pytestmark = pytest.mark.usefixtures("tables")
 NOW = datetime(2026, 5, 5, 8, tzinfo=UTC)
@@ -148,6 +150,15 @@ def test_a_ticket_that_is_refused_is_a_dead_letter_with_its_reason_and_not_tried
     assert held.status == "dead"
     assert held.last_error.startswith("no such queue")
     assert delivered(desk, NOW + 1000 * HOUR) == (0, 0, 0, 0)
+
+
+def test_a_dead_letter_that_is_put_back_is_delivered(desk: Desk, tables: DataFolder) -> None:
+    wanted("C-1")
+    desk.trouble = [Permanent("no such queue")]
+    assert delivered(desk) == (0, 0, 0, 1)
+    assert retry(tables.root, [ticket().key], every_dead=False, as_json=True) == 0
+    assert delivered(desk) == (1, 0, 0, 0)
+    assert (ticket().status, ticket().attempts, ticket().last_error) == ("delivered", 1, "")
 
 
 def test_a_system_that_holds_another_key_than_was_sent_is_not_believed(desk: Desk) -> None:
