@@ -325,6 +325,49 @@ def quarantine_purge(
     purge(data, selection_of(ids, reason, asset, older_than, everything=everything), as_json=json)
 
 
+@app.command("broker-config")
+@stops_with_a_message
+def broker_config(
+    out: Annotated[Path, typer.Option(help="Folder for the broker's configuration, for this account alone.")],
+    config: Config = DEFAULT_CONFIG,
+    host: Annotated[str, typer.Option(help="Name or address under which gateways reach the broker.")] = "localhost",
+    port: Annotated[int, typer.Option(min=1, max=65535, help="Port of TLS.")] = 8883,
+    address: Annotated[str, typer.Option(help="Address that the broker listens on.")] = "0.0.0.0",  # noqa: S104
+    demo_ca: Annotated[bool, typer.Option("--demo-ca", help="Make a CA and a certificate, to try it out.")] = False,
+    ca: Annotated[Path | None, typer.Option(help="Certificate of your CA (PEM).")] = None,
+    cert: Annotated[Path | None, typer.Option(help="The broker's certificate (PEM).")] = None,
+    key: Annotated[Path | None, typer.Option(help="The broker's private key (PEM).")] = None,
+    rotate: Annotated[bool, typer.Option("--rotate", help="Give every user a new password.")] = False,
+    node: Annotated[
+        list[str] | None, typer.Option(help="A gateway that is no asset itself, such as a Sparkplug edge node.")
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Write a mosquitto configuration: TLS, a password for each asset, each may publish what is its own."""
+    from fleetdx.broker_config import Certificates
+    from fleetdx.broker_config import broker_config as write
+    from fleetdx.failure import CannotGoOn
+
+    if ca and cert and key:
+        given = Certificates(ca, cert, key)
+    elif ca or cert or key:
+        raise CannotGoOn("--ca, --cert and --key go together")
+    else:
+        given = None
+    write(
+        config,
+        out,
+        host=host,
+        port=port,
+        address=address,
+        given=given,
+        demo_ca=demo_ca,
+        rotate=rotate,
+        nodes=node or [],
+        as_json=json,
+    )
+
+
 @tickets_app.command("list")
 @stops_with_a_message
 def tickets_list(
