@@ -8,6 +8,7 @@ the transaction that counts the message: a crash at any moment brings none of th
 from __future__ import annotations
 
 import logging
+import shutil
 import sqlite3
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,6 +17,8 @@ from ingest.message import Message
 
 log = logging.getLogger(__name__)
 
+RESERVE_BYTES = 50_000_000
+"""Of the disk, so much is left free: the account must be able to grow, or what waits could never leave."""
 _TABLE = """
 CREATE TABLE IF NOT EXISTS spool (
     id INTEGER PRIMARY KEY AUTOINCREMENT, at INTEGER NOT NULL, topic TEXT NOT NULL, payload BLOB NOT NULL,
@@ -98,6 +101,9 @@ class Spool:
         size = sum(_size(message) for message in messages)
         if self._bytes + size > self._max_bytes:
             raise SpoolFull(f"{self._path} holds {self._bytes / 1e6:.0f} MB of {self._max_bytes / 1e6:.0f} MB allowed")
+        free = shutil.disk_usage(self._path.parent).free
+        if free - 2 * size < RESERVE_BYTES:
+            raise SpoolFull(f"{self._path.parent} has only {free / 1e6:.0f} MB left")
         rows = [(m.at, m.topic, m.payload, m.size, m.retained) for m in messages]
         database = self._opened()
         database.execute("BEGIN IMMEDIATE")

@@ -3,14 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import random
-import re
-import shutil
-import signal
-import subprocess
-import sys
-import threading
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -23,12 +15,9 @@ from config.register import Register
 from fleetdx.servers.mosquitto import MosquittoServer
 from ingest.accounting import Accounting
 from ingest.spool import Spool
-from telemetry.duckdb import DuckDBStore
 from telemetry.memory import MemoryStore
 from telemetry.records import FaultEvent, Measurement
 from telemetry.store import StoreRejected, StoreUnavailable, TelemetryStore
-
-ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(params=["paho", "mqtt5"])
@@ -269,113 +258,6 @@ def test_two_of_the_same_client_id_do_not_make_a_third_of_the_messages(
         until(lambda: len(values(store)) == 50)
     for account in accounts:
         account.close()
-
-
-class Fleet:
-    """Gateways of real assets that publish until told to stop, and remember what they sent."""
-
-    def __init__(self, port: int, prefix: str, assets: Sequence[str]) -> None:
-        self._gateway, self._prefix, self._assets = Gateway(port), prefix, assets
-        self._ending = threading.Event()
-        self.sent: dict[str, set[int]] = {asset: set() for asset in assets}
-        self.faults: dict[str, int] = dict.fromkeys(assets, 0)
-        self.samples = 0
-        self._thread = threading.Thread(target=self._publish)
-        self._thread.start()
-
-    def _publish(self) -> None:
-        base, seq = time.time_ns() // 1_000_000 - 3_000_000, 0
-        while not self._ending.wait(0.004):
-            for asset in self._assets:
-                times = [base + seq * 10 + i for i in range(3)]
-                content = [{"ts": ts, "signals": {"speed": seq % 100, "battery_voltage": 110}} for ts in times]
-                self._send(asset, "telemetry", {"seq": seq, "samples": content})
-                self.sent[asset].update(ts * 1_000_000 for ts in times)
-                self.samples += 3
-                if seq % 7 == 0:
-                    self._send(asset, "faults", {"seq": self.faults[asset], "ts": base + seq * 10, "code": "E1001"})
-                    self.faults[asset] += 1
-                    self.samples += 1
-            seq += 1
-
-    def _send(self, asset: str, kind: str, content: dict[str, object]) -> None:
-        self._gateway.send(f"{self._prefix}/{asset}/{kind}", json.dumps(content))
-
-    def finish(self) -> None:
-        self._ending.set()
-        self._thread.join()
-        self._gateway.finish(within=120)
-
-
-def installation(folder: Path, port: int, prefix: str) -> Path:
-    """The sample installation, with this broker."""
-    shutil.copytree(ROOT / "config" / "rail", folder)
-    text = (folder / "settings.yaml").read_text()
-    text, changed = re.subn(r"(?m)^  port: 1883.*$", f"  port: {port}", text)
-    assert changed == 1
-    text, changed = re.subn(r"(?m)^  prefix: fleet .*$|^  prefix: fleet$", f"  prefix: {prefix}", text)
-    assert changed == 1
-    (folder / "settings.yaml").write_text(text)
-    return folder
-
-
-@pytest.mark.faults
-def test_kill_9_of_the_program_at_any_moment_loses_nothing_and_counts_nothing_twice(
-    mosquitto: MosquittoServer, topic_prefix: str, tmp_path: Path
-) -> None:
-    rng, kills = random.Random(os.urandom(8)), 8
-    config, data = installation(tmp_path / "config", mosquitto.port, topic_prefix), tmp_path / "data"
-    program = str(Path(sys.executable).parent / "fleetdx")
-    command = [program, "ingest", "-c", str(config), "-d", str(data)]
-    account_file = data / "ingest.sqlite3"
-    assets = ["EMU-01-A", "EMU-01-B", "EMU-01-C"]
-
-    def progress() -> int:
-        """Messages in the account, read beside the running program."""
-        if not account_file.exists():
-            return 0
-        account = Accounting(account_file)
-        account.open()
-        try:
-            return account.counters().messages
-        finally:
-            account.close()
-
-    # The first run opens the session at the broker; from then on it queues what comes while nobody is there.
-    subprocess.run([*command, "--idle-exit", "1"], check=True, timeout=60, capture_output=True)
-    fleet = Fleet(mosquitto.port, topic_prefix, assets)
-    try:
-        for _ in range(kills):
-            before = progress()
-            with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) as running:
-                until(lambda before=before: progress() > before, within=60)  # type: ignore[misc]
-                time.sleep(rng.uniform(0, 0.8))
-                assert running.poll() is None
-                running.send_signal(signal.SIGKILL)
-                running.communicate()
-    finally:
-        fleet.finish()
-    done = subprocess.run([*command, "--idle-exit", "3", "--json"], timeout=120, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    counted = json.loads(done.stdout.splitlines()[-1])
-    print(f"\n{kills} kills, {fleet.samples} samples sent: {counted}")
-    assert counted["lost"] == 0
-    assert counted["quarantined"] == 0
-    assert counted["stored"] == fleet.samples  # neither lost nor counted twice
-    assert counted["received"] == fleet.samples + counted["duplicates"]
-    store = DuckDBStore(data / "telemetry.duckdb")
-    store.open()
-    for asset in assets:
-        frames = store.read_measurements([asset], ["speed", "battery_voltage"], 0, 2**62)
-        times = [time for frame in frames for time in frame["time"]]
-        assert len(times) == len(set(times))
-        assert set(times) == fleet.sent[asset]
-        assert len(store.read_faults([asset], 0, 2**62)) == fleet.faults[asset]
-    store.close()
-    account = Accounting(account_file)
-    account.open()
-    assert sum(day.measurements + day.faults for day in account.arrivals()) == fleet.samples
-    account.close()
 
 
 @pytest.mark.faults
