@@ -64,6 +64,8 @@ def read(path: Path) -> Iterator[Told]:
         parser.feed(b"", last=True)
     except expat.ExpatError as error:
         raise ConfigError([Problem(path.name, error.lineno, f"is no XML: {expat.ErrorString(error.code)}")]) from None
+    except (LookupError, ValueError) as error:  # from Python's part of expat: an encoding that it does not know
+        raise ConfigError([Problem(path.name, parser.line, f"is in an encoding that is not read: {error}")]) from None
     except _Refused as error:
         raise ConfigError([Problem(path.name, parser.line, str(error))]) from None
     yield from found

@@ -134,6 +134,8 @@ OUTSIDE = '<!DOCTYPE l [<!ENTITY a SYSTEM "file:///etc/passwd">]><l>&a;</l>'
         ("<a>" * 33, "faults.xml:1: is nested deeper than 32"),
         ("<a>" + "x" * 10_001, "faults.xml:1: an element holds more than 10000 characters"),
         (b"<a>\xff</a>", "faults.xml:1: is no XML: not well-formed"),
+        ('<?xml version="1.0" encoding="klingon"?><a/>', "faults.xml:1: is in an encoding that is not read"),
+        ('<?xml version="1.0" encoding="utf-7"?><a/>', "faults.xml:1: is in an encoding that is not read"),
         ("<a>&unknown;</a>", "faults.xml:1: is no XML: undefined entity"),
     ],
     ids=lambda value: str(value)[:25],
