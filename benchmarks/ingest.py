@@ -443,8 +443,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--share", type=float, default=1.0, help="of the usual number of messages; less is less exact")
-    takers = "duckdb,influxdb,influxdb/mqtt5,telegraf"
-    parser.add_argument("--takers", default=takers, help="store, or store/client of MQTT")
+    everybody = "duckdb,influxdb,influxdb/mqtt5,telegraf"
+    parser.add_argument("--takers", default=everybody, help="store, or store/client of MQTT")
     parser.add_argument("--shapes", default="1,20,200", help="samples in a message")
     parser.add_argument("--soak", type=float, default=0.0, help="minutes")
     parser.add_argument("--rate", type=int, default=5000, help="messages a second of --soak")
