@@ -9,6 +9,8 @@ import json
 from collections.abc import Iterable
 from functools import lru_cache
 
+import msgspec
+
 from telemetry.records import FaultEvent, Measurement
 
 _KEY = str.maketrans({",": r"\,", "=": r"\=", " ": r"\ "})
@@ -23,14 +25,32 @@ def _prefix(asset_id: str) -> str:
 @lru_cache(maxsize=20_000)
 def _fields(signals: tuple[str, ...]) -> str:
     """Return what the fields of these signals look like, with a place for each value."""
-    return ",".join(f"{signal.translate(_KEY).replace('%', '%%')}=%r" for signal in signals)
+    return ",".join(f"{signal.translate(_KEY).replace('%', '%%')}=%s" for signal in signals)
+
+
+def measurement_lines(measurements: Iterable[Measurement]) -> list[str]:
+    """Return a line for each that has a value, the values being finite.
+
+    Every field is a float, since an integer would fix the field's type to integer.
+    """
+    holding = [measurement for measurement in measurements if measurement.values]
+    values = [float(value) for measurement in holding for value in measurement.values.values()]
+    # All at once by msgspec, whose shortest text that reads back the same comes several times as fast as repr's.
+    texts = msgspec.json.encode(values)[1:-1].decode().split(",")
+    lines, at = [], 0
+    for measurement in holding:
+        signals = tuple(measurement.values)
+        end = at + len(signals)
+        fields = _fields(signals) % tuple(texts[at:end])
+        lines.append(f"{_prefix(measurement.asset_id)}{fields} {measurement.time}")
+        at = end
+    return lines
 
 
 def measurement_line(measurement: Measurement) -> str:
-    """Return one line; every field is a float, since an integer would fix the field's type to integer."""
-    values = measurement.values
-    fields = _fields(tuple(values)) % tuple(map(float, values.values()))
-    return f"{_prefix(measurement.asset_id)}{fields} {measurement.time}"
+    """Return one line of a measurement that has a value."""
+    [line] = measurement_lines([measurement])
+    return line
 
 
 def fault_line(fault: FaultEvent) -> str:
@@ -45,4 +65,4 @@ def fault_line(fault: FaultEvent) -> str:
 
 def lines(measurements: Iterable[Measurement], faults: Iterable[FaultEvent]) -> list[str]:
     """Return a line for each record that has a value."""
-    return [measurement_line(m) for m in measurements if m.values] + [fault_line(f) for f in faults]
+    return measurement_lines(measurements) + [fault_line(f) for f in faults]
