@@ -5,7 +5,7 @@ BIN := .venv/bin
 REQUIRE ?=
 export FLEETDX_REQUIRE := $(REQUIRE)
 
-.PHONY: help setup servers demo test check test-faults bench bench-azure bench-ingest bench-store bench-models bench-rules screenshots lock clean
+.PHONY: help setup servers demo test check test-faults test-tickets bench bench-azure bench-ingest bench-store bench-models bench-rules screenshots lock clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
@@ -34,6 +34,10 @@ check: setup  ## style, types, layers of the architecture, documentation
 
 test-faults: setup servers  ## crashes and outages: real processes, killed
 	$(BIN)/pytest -q -m faults $(ARGS)
+
+test-tickets: setup  ## the ticket connectors, each against its real server: installs Request Tracker where it may
+	@deploy/debian-packages request-tracker5 rt5-standalone rt5-db-sqlite dbconfig-no-thanks msmtp-mta
+	FLEETDX_REQUIRE=roundup,rt $(BIN)/pytest -q tests/alerts/test_connectors.py $(ARGS)
 
 bench-azure: setup servers  ## the walk through a public fleet's year, to real tickets
 	$(BIN)/python -m benchmarks.azure_pdm $(ARGS)

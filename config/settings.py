@@ -185,6 +185,8 @@ class Tickets(Strict):
     connector: str = Field(default="none", pattern=r"^[a-z][a-z0-9_]{0,47}$")
     """A file of ``alerts/connectors/`` by name, or ``none``: alerts then stay in the console."""
     url: Address | None = None
+    queue: str | None = Field(default=None, min_length=1, max_length=200)
+    """Where tickets are filed, for systems with several such places."""
     user: str | None = Field(default=None, min_length=1, max_length=200)
     password_env: SecretName | None = None
     secret_env: SecretName | None = None

@@ -10,9 +10,11 @@ import django
 import pytest
 from faulty_proxy import FaultyProxy
 from roundup_server import running_roundup
+from rt_server import running_rt
 
 from fleetdx.data_folder import DataFolder
 from fleetdx.servers.roundup import RoundupServer
+from fleetdx.servers.rt import RtServer
 from fleetdx.wiring import connect_relational, disconnect_relational
 
 django.setup()  # before a test module imports the tables; which file holds them is said by the fixture below
@@ -46,6 +48,13 @@ def tables(migrated: Path, tmp_path: Path) -> Iterator[DataFolder]:
 def roundup() -> Iterator[RoundupServer]:
     """A real Roundup; each test files under keys of its own."""
     with running_roundup() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def rt(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RtServer]:
+    """A real Request Tracker; each test files under keys of its own."""
+    with running_rt(tmp_path_factory.mktemp("rt")) as server:
         yield server
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import base64
 import inspect
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
+from dataclasses import replace
 from pathlib import Path
 from uuid import uuid4
 
@@ -17,17 +19,19 @@ import alerts.connectors
 from alerts.connectors.connector import Connector, Permanent, Retryable, TicketDraft, connector_class
 from alerts.connectors.http import MAX_ANSWER, send
 from alerts.connectors.roundup import RoundupConnector
+from alerts.connectors.rt import RtConnector
 from alerts.connectors.webhook import WebhookConnector, signature
 from config.settings import Tickets
 from fleetdx.servers.process import free_port
 from fleetdx.servers.roundup import PASSWORD, USER, RoundupServer
+from fleetdx.servers.rt import QUEUE, RtServer
 
 HELPERS = {"__init__", "connector", "http"}
 NAMES = sorted(path.stem for path in Path(alerts.connectors.__path__[0]).glob("*.py") if path.stem not in HELPERS)
 
 
 def test_all_connectors_are_here() -> None:
-    assert NAMES == ["roundup", "webhook"]
+    assert NAMES == ["roundup", "rt", "webhook"]
 
 
 @pytest.fixture(params=NAMES)
@@ -39,13 +43,14 @@ def name(request: pytest.FixtureRequest) -> str:
 def served(name: str, request: pytest.FixtureRequest) -> Iterator[FaultyProxy]:
     """The connector's server, behind a proxy that can be told to fail."""
     with ExitStack() as opened:
-        server = request.getfixturevalue("roundup") if name == "roundup" else opened.enter_context(TicketDesk())
+        server = opened.enter_context(TicketDesk()) if name == "webhook" else request.getfixturevalue(name)
         yield opened.enter_context(FaultyProxy(server.port))
 
 
 def built(name: str, port: int, *, timeout_s: float = 20.0, user: str | None = USER) -> Connector:
-    path, secret = {"roundup": ("/fleet", PASSWORD), "webhook": ("/tickets", SECRET)}[name]
-    chosen = Tickets(connector=name, url=f"http://127.0.0.1:{port}{path}", user=user, timeout_s=timeout_s)
+    path, secret = {"roundup": ("/fleet", PASSWORD), "rt": ("", PASSWORD), "webhook": ("/tickets", SECRET)}[name]
+    url = f"http://127.0.0.1:{port}{path}"
+    chosen = Tickets(connector=name, url=url, queue=QUEUE, user=user, timeout_s=timeout_s)
     return connector_class(name).from_settings(chosen, secret)
 
 
@@ -113,7 +118,7 @@ def test_a_key_is_found_whole_and_not_by_its_beginning(connector: Connector) -> 
     assert connector.search(whole.key.lower()) is None or whole.key == whole.key.lower()
 
 
-@pytest.mark.parametrize("key", ["a b+c&d=e#f%20g/X/1", "A:1.2_3-4/X-_.Y/1"])
+@pytest.mark.parametrize("key", ["a b+c&d=e#f%20g/X/1", "A:1.2_3-4/X-_.Y/1", "it's\\'\"{1}/X/1"])
 def test_a_key_of_odd_characters_is_one_key(connector: Connector, key: str) -> None:
     key = f"{uuid4()}{key}"
     filed = connector.create(draft(key))
@@ -240,6 +245,97 @@ def test_a_wrong_password_may_be_mended(roundup: RoundupServer) -> None:
 def test_roundup_needs_a_user() -> None:
     with pytest.raises(Permanent, match="needs url and user"):
         RoundupConnector.from_settings(Tickets(connector="roundup", url="http://127.0.0.1:1/fleet"), "x")
+
+
+# Request Tracker.
+
+
+@pytest.fixture
+def desk_of_rt(rt: RtServer) -> Iterator[httpx.Client]:
+    """RT's own interface, without the connector."""
+    with httpx.Client(base_url=f"{rt.url}/REST/2.0/", auth=(USER, PASSWORD), timeout=20) as client:
+        yield client
+
+
+def test_rt_holds_what_was_sent(rt: RtServer, desk_of_rt: httpx.Client, caplog: pytest.LogCaptureFixture) -> None:
+    wanted = replace(draft(), data={"act_by": "2026-05-06T23:30:00+08:00"})
+    with closing(RtConnector(rt.url, QUEUE, USER, PASSWORD)) as connector:
+        filed = connector.create(wanted)
+    assert (filed.url, filed.status) == (f"{rt.url}/Ticket/Display.html?id={filed.external_key}", "new")
+    held = desk_of_rt.get(f"ticket/{filed.external_key}").json()
+    assert (held["Subject"], held["Due"]) == (wanted.title, "2026-05-06T15:30:00Z")
+    [attached] = desk_of_rt.get(f"ticket/{filed.external_key}/attachments").json()["items"]
+    message = desk_of_rt.get(f"attachment/{attached['id']}").json()
+    assert message["ContentType"] == "text/plain"
+    assert base64.b64decode(message["Content"]).decode() == wanted.body
+    assert caplog.text == ""
+
+
+def test_rt_takes_a_long_title_of_several_lines_as_far_as_it_keeps_one(
+    rt: RtServer, desk_of_rt: httpx.Client, caplog: pytest.LogCaptureFixture
+) -> None:
+    with closing(RtConnector(rt.url, QUEUE, USER, PASSWORD)) as connector:
+        filed = connector.create(draft(title="one\ntwo " + "字" * 300))
+    assert caplog.text == ""  # nothing is lost without a word
+    assert desk_of_rt.get(f"ticket/{filed.external_key}").json()["Subject"] == "one two " + "字" * 64
+
+
+def test_rt_takes_a_token_in_place_of_user_and_password(rt: RtServer) -> None:
+    chosen = Tickets(connector="rt", url=rt.url, queue=QUEUE, timeout_s=20)
+    wanted = draft()
+    with closing(RtConnector.from_settings(chosen, rt.token)) as connector:
+        assert connector.create(wanted) == connector.search(wanted.key)
+    with closing(RtConnector.from_settings(chosen, "1-2-3")) as connector, pytest.raises(Retryable, match="401"):
+        connector.search(wanted.key)
+
+
+def test_a_ticket_that_somebody_resolved_or_moved_is_still_the_ticket(rt: RtServer, desk_of_rt: httpx.Client) -> None:
+    wanted = draft()
+    with closing(RtConnector(rt.url, QUEUE, USER, PASSWORD)) as connector:
+        filed = connector.create(wanted)
+        for change in ({"Status": "resolved"}, {"Queue": "General"}):
+            answer = desk_of_rt.put(f"ticket/{filed.external_key}", json=change)
+            assert "changed" in answer.text, answer.text
+        found = connector.search(wanted.key)
+        assert found is not None
+        assert (found.external_key, found.status) == (filed.external_key, "resolved")
+        assert connector.create(wanted).external_key == filed.external_key
+
+
+def test_a_queue_may_be_named_by_its_number(rt: RtServer, desk_of_rt: httpx.Client) -> None:
+    number = str(desk_of_rt.get(f"queue/{QUEUE}").json()["id"])
+    with closing(RtConnector(rt.url, number, USER, PASSWORD)) as connector:
+        filed = connector.create(draft())
+    assert desk_of_rt.get(f"ticket/{filed.external_key}").json()["Queue"]["id"] == number
+
+
+def test_a_queue_that_rt_does_not_have_is_told_before_anything_is_filed(rt: RtServer) -> None:
+    connector = RtConnector(rt.url, "No such", USER, PASSWORD)
+    with closing(connector), pytest.raises(Permanent, match="queue/No%20such answers 404"):
+        connector.create(draft())
+
+
+def test_without_the_field_of_keys_rt_gets_no_ticket(
+    rt: RtServer, desk_of_rt: httpx.Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def count() -> int:
+        return int(desk_of_rt.get("tickets", params={"query": "id > 0"}).json()["total"])
+
+    before = count()
+    monkeypatch.setattr("alerts.connectors.rt.FIELD", "Nowhere")
+    with closing(RtConnector(rt.url, QUEUE, USER, PASSWORD)) as connector:
+        with pytest.raises(Permanent, match="no ticket field Nowhere"):
+            connector.create(draft())
+        assert count() == before
+        # And where the field was there and went, RT's silence is not believed.
+        connector._field_is_there = True
+        with pytest.raises(Permanent, match="dropped its key"):
+            connector.create(draft())
+
+
+def test_rt_needs_a_queue() -> None:
+    with pytest.raises(Permanent, match="needs url and queue"):
+        RtConnector.from_settings(Tickets(connector="rt", url="http://127.0.0.1:1"), "x")
 
 
 # Webhook.
