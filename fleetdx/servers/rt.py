@@ -39,11 +39,17 @@ $VarPath = '{folder}/var';
 1;
 """
 
-# Starts RT as an application of plackup, whose command line names this folder; RT is configured by its environment.
-_APPLICATION = """\
+# RT is configured by its environment. Not through plackup: that hides this folder from the process's command line, by
+# which the next run would know what an earlier one left behind.
+_SERVE = """\
+use strict; use warnings;
+use Plack::Runner;
 $ENV{{RT_SITE_CONFIG}} = '{folder}/RT_SiteConfig.pm';
 $ENV{{RT_SITE_CONFIG_DIR}} = '{folder}/conf.d';
-do '{program}' or die $@ || $!;
+my $application = do '{program}' or die $@ || $!;
+my $runner = Plack::Runner->new(server => 'HTTP::Server::PSGI', env => 'deployment');
+$runner->parse_options(@ARGV);
+$runner->run($application);
 """
 
 # Makes the queue, its field, an account with the rights that docs/connectors.md asks for; prints a token of it.
@@ -74,25 +80,20 @@ print $secret;
 
 def installed() -> bool:
     """Whether RT with its stand-alone server and SQLite stands on this machine."""
-    return (
-        _PROGRAM.exists()
-        and Path(_SETUP).exists()
-        and all(shutil.which(name, path=_PATHS) for name in ("perl", "plackup"))
-    )
+    return _PROGRAM.exists() and Path(_SETUP).exists() and shutil.which("perl", path=_PATHS) is not None
 
 
 class RtServer(ServerProcess):
     """An RT whose state lies in ``folder``, made on first start. Raises ``FileNotFoundError`` where RT is missing."""
 
     def __init__(self, folder: Path, port: int) -> None:
-        perl, plackup = shutil.which("perl", path=_PATHS), shutil.which("plackup", path=_PATHS)
-        if not installed() or perl is None or plackup is None:
+        perl = shutil.which("perl", path=_PATHS)
+        if not installed() or perl is None:
             raise FileNotFoundError("Request Tracker 5 is not installed (apt install request-tracker5 rt5-standalone)")
         self._home = folder.resolve()
         self._perl = perl
         command = [
-            perl, plackup, "--env", "deployment", "--server", "HTTP::Server::PSGI", "--host", "127.0.0.1",
-            "--port", str(port), str(self._home / "rt.psgi"),
+            perl, str(self._home / "serve.pl"), "--host", "127.0.0.1", "--port", str(port),
         ]  # fmt: skip
         super().__init__("rt", command, self._home, port)
 
@@ -113,7 +114,7 @@ class RtServer(ServerProcess):
         # Both anew on each start: the port may be another.
         configuration = _CONFIGURATION.format(folder=self._home, port=self.port)
         (self._home / "RT_SiteConfig.pm").write_text(configuration)
-        (self._home / "rt.psgi").write_text(_APPLICATION.format(folder=self._home, program=_PROGRAM))
+        (self._home / "serve.pl").write_text(_SERVE.format(folder=self._home, program=_PROGRAM))
         if not (self._home / "token").exists():
             self._make_database()
         super().start(within=within)

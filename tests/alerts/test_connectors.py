@@ -333,6 +333,22 @@ def test_without_the_field_of_keys_rt_gets_no_ticket(
             connector.create(draft())
 
 
+def test_a_merged_ticket_leads_to_the_one_that_took_it_up(rt: RtServer, desk_of_rt: httpx.Client) -> None:
+    with closing(RtConnector(rt.url, QUEUE, USER, PASSWORD)) as connector:
+        merged, kept = connector.create(draft()), connector.create(draft())
+        answer = desk_of_rt.put(f"ticket/{merged.external_key}", json={"MergeInto": kept.external_key})
+        assert "Merge Successful" in answer.text
+        assert connector.search(merged.key) is None  # as the document says
+        assert connector.search(kept.key) == connector.read(merged.external_key) == kept
+
+
+def test_the_process_of_rt_names_its_folder_so_that_the_next_run_can_end_it(rt: RtServer) -> None:
+    pid, program = (rt._home / "rt.pid").read_text().split()
+    command_line = Path(f"/proc/{pid}/cmdline").read_text()
+    assert program in command_line
+    assert str(rt._home) in command_line
+
+
 def test_rt_needs_a_queue() -> None:
     with pytest.raises(Permanent, match="needs url and queue"):
         RtConnector.from_settings(Tickets(connector="rt", url="http://127.0.0.1:1"), "x")
