@@ -63,7 +63,7 @@ def test_a_status_may_be_chosen(data: Path, status: str, which: str) -> None:
 
 
 def test_a_person_reads_the_reason_as_it_is_without_its_escapes(data: Path) -> None:
-    answer = here("tickets", "list", "-d", data, COLUMNS="250")
+    answer = fleetdx("tickets", "list", "-d", data, COLUMNS="250")
     assert answer.out == ""
     assert "[bold]no such[/bold] queue" in answer.err
     assert "\x1b" not in answer.err
