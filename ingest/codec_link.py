@@ -50,7 +50,11 @@ class CodecLink:
             self._socket = socket.create_connection((settings.host, settings.port), _CONNECT_S)
             self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             if settings.tls:
-                self._socket = tls_context(settings).wrap_socket(self._socket, server_hostname=settings.host)
+                context, plain = tls_context(settings), self._socket
+                # In two steps: a handshake that fails would leave a socket that nobody holds.
+                secured = context.wrap_socket(plain, server_hostname=settings.host, do_handshake_on_connect=False)
+                self._socket = secured
+                secured.do_handshake()
             password = os.environ.get(settings.password_env) if settings.password_env else None
             packet = mqtt5.ConnectPacket(
                 settings.client_id,
@@ -63,7 +67,7 @@ class CodecLink:
             )
             self._send(packet.write())
             answer = self._answer()
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, LinkLost) as error:
             self._close()
             raise LinkLost(f"no broker answers at {where}: {error}") from error
         if int(answer.reason_code) >= _FAILURE:
@@ -125,8 +129,10 @@ class CodecLink:
 
     def _answer(self) -> mqtt5.ConnAckPacket:
         end = time.monotonic() + _CONNECT_S
-        while time.monotonic() < end:
-            self._receive(self._connected())
+        while (left := end - time.monotonic()) > 0:
+            connection = self._connected()
+            connection.settimeout(left)
+            self._receive(connection)
             try:
                 packet, size = mqtt5.read(memoryview(bytes(self._received)))
             except IndexError:
@@ -194,7 +200,7 @@ class CodecLink:
 
     def _stay_alive(self) -> None:
         now = time.monotonic()
-        if self._pinged is not None and now - self._pinged > _ANSWER_S:
+        if self._pinged is not None and now - self._pinged > min(_ANSWER_S, self._keep_alive):
             raise self._lost("the broker does not answer any more")
         if self._pinged is None and now - min(self._last_sent, self._last_heard) > self._keep_alive / 2 > 0:
             self._send(mqtt5.PingReqPacket().write())

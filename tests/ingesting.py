@@ -54,6 +54,7 @@ def ingesting(
     client: str = "paho",
     spool: Spool | None = None,
     decoders: Mapping[str, str] | None = None,
+    keep_alive_s: int = 30,
 ) -> Iterator[Ingesting]:
     """Take what comes under a prefix, from the moment at which the broker has the subscription.
 
@@ -67,6 +68,7 @@ def ingesting(
         client=chosen,
         version=5 if version == 5 else 3,
         decoders=decoders or {},
+        keep_alive_s=keep_alive_s,
     )
     pipeline = Pipeline(store, accounting, register, mqtt=mqtt, settings=SETTINGS, clock=time.time_ns)
     gateway = Gateway(port)

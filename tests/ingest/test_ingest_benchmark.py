@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from servers import missing
 
-from benchmarks.ingest import SIGNALS, body
+from benchmarks.ingest import SIGNALS, body, soak
 from fleetdx.servers import mosquitto
 from ingest.decoders.json import JsonDecoder
 
@@ -43,3 +43,19 @@ def test_a_short_run_ends_with_one_json_object_of_plausible_figures() -> None:
     assert 2 < figures["cpu_us"] < 5_000
     assert figures["points_s"] == pytest.approx(5 * figures["messages_s"], rel=0.01)
     assert figures["broker_us"] > 0
+
+
+@pytest.mark.faults
+@pytest.mark.parametrize("client", ["paho", "mqtt5"])
+def test_memory_stays_flat_under_a_steady_load(client: str) -> None:
+    """A minute of what ``make bench-ingest ARGS="--soak 10"`` does in ten: two thousand messages a second."""
+    if mosquitto.executable() is None:
+        missing("mosquitto", "apt install mosquitto")
+    found = soak(1.0, 2000, None, client)
+    print(f"\n{found}")
+    early, late = found["memory_mb_early"], found["memory_mb_late"]
+    assert found["stored"] == found["sent"]
+    assert found["lost"] == 0
+    assert isinstance(early, float)
+    assert isinstance(late, float)
+    assert late < 1.1 * early + 10
