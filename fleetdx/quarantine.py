@@ -13,7 +13,7 @@ from rich.text import Text
 from config.operating_day import NS
 from fleetdx.data_folder import DataFolder
 from fleetdx.failure import NO, CannotGoOn
-from fleetdx.terminal import console, print_json, progress, say
+from fleetdx.terminal import console, harmless, print_json, progress, say
 from fleetdx.wiring import read_installation
 from ingest.accounting import Accounting
 from ingest.quarantine import Quarantined, Selection
@@ -50,7 +50,7 @@ def list_quarantined(data: Path, selection: Selection, *, limit: int, as_json: b
     table = Table("id", "came (UTC)", "asset", "topic", "reason", "what is wrong")
     for one in held:
         cells = (str(one.id), _time(one.at), one.asset_id or "?", one.topic, one.reason, one.detail[:200])
-        table.add_row(*(Text(cell) for cell in cells))
+        table.add_row(*(Text(harmless(cell)) for cell in cells))
     if held:
         console.print(table)
     say(f"{total:,} messages in quarantine" + (f", the newest {len(held):,} are shown." if total > len(held) else "."))

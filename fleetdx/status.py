@@ -15,7 +15,7 @@ from config.installation import Installation
 from config.operating_day import NS, operating_day
 from fleetdx.counted import say_counters
 from fleetdx.quarantine import account_of
-from fleetdx.terminal import console, print_json, say
+from fleetdx.terminal import console, harmless, print_json, say
 from fleetdx.wiring import read_installation
 from ingest.accounting import DayArrivals
 from ingest.counters import UNKNOWN_ASSET, AssetStatus
@@ -115,7 +115,7 @@ def _table(shown: list[Link]) -> Table:
         numbers = (link.stored, link.duplicates, link.quarantined, link.lost)
         cells = (link.asset_id, link.site, state, _ago(link.silent_seconds), share, *(f"{n:,}" for n in numbers))
         style = "red" if link.silent_seconds is None or link.silent_seconds > _SILENT or link.online is False else ""
-        table.add_row(*(Text(cell) for cell in cells), style=style)
+        table.add_row(*(Text(harmless(cell)) for cell in cells), style=style)
     return table
 
 

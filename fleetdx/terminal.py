@@ -42,7 +42,12 @@ def progress(what: str) -> Iterator[Report]:
 
 def say(text: str, heading: str = "", style: str = "bold") -> None:
     """Tell a person something: as it is, brackets included, and in lines of its own length."""
-    console.print(Text.assemble((heading, style), text), soft_wrap=True)
+    console.print(Text.assemble((heading, style), harmless(text)), soft_wrap=True)
+
+
+def harmless(text: str) -> str:
+    """Return a text that came from outside without what would steer a terminal."""
+    return "".join(letter if letter.isprintable() or letter in "\n\t" else "?" for letter in text)
 
 
 def log_to_person(level: int) -> None:

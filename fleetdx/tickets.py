@@ -13,7 +13,7 @@ from rich.text import Text
 
 from fleetdx.data_folder import DataFolder
 from fleetdx.failure import NO, CannotGoOn
-from fleetdx.terminal import console, print_json, say
+from fleetdx.terminal import console, harmless, print_json, say
 from fleetdx.wiring import connect_relational, disconnect_relational
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ def list_tickets(data: Path, status: str | None, *, limit: int, as_json: bool) -
             one.key, one.status, _time(one.created_at), str(one.attempts),
             next_attempt if one.status == "pending" else "", one.url or one.external_key, one.last_error[:200],
         )  # fmt: skip
-        table.add_row(*(Text(_harmless(cell)) for cell in cells))
+        table.add_row(*(Text(harmless(cell)) for cell in cells))
     if held:
         console.print(table)
     if total > len(held):
@@ -119,11 +119,6 @@ def _as_dict(one: Ticket) -> dict[str, object]:
         "external_key": one.external_key,
         "url": one.url,
     }
-
-
-def _harmless(text: str) -> str:
-    """Return a text of another system without what would steer a terminal."""
-    return "".join(letter if letter.isprintable() else "?" for letter in text)
 
 
 def _time(at: datetime | None) -> str:

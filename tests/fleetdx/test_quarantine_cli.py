@@ -156,3 +156,14 @@ def test_without_an_account_it_says_so(tmp_path: Path, config: Path) -> None:
         answer = fleetdx(*command, "-d", tmp_path / "nothing")
         assert (answer.code, "holds no account of ingest" in answer.err) == (3, True)
     assert not (tmp_path / "nothing").exists()
+
+
+def test_what_a_gateway_wrote_does_not_steer_the_terminal(config: Path, data: Path) -> None:
+    with Program(load(config), DataFolder(data)) as program:
+        topic = "fleet/\x1b]0;gone\x07\x1b[2J/telemetry"
+        program.pipeline().take([Message(topic, b'{"seq": 1, "samples": []}', 25, False)])
+    shown = fleetdx("quarantine", "list", "-d", data)
+    assert shown.code == 0
+    assert "gone" in shown.err.replace("\n", "")
+    assert "\x1b" not in shown.err + shown.out
+    assert "\x07" not in shown.err + shown.out
