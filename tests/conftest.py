@@ -11,6 +11,8 @@ from mosquitto_server import running_mosquitto
 from fleetdx.servers.mosquitto import MosquittoServer
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "console.settings")
+# Tables are as wide as the terminal, and a test has none: not so narrow that what is looked for is cut off.
+os.environ["COLUMNS"] = "200"
 
 
 @pytest.fixture(scope="session")
