@@ -140,7 +140,7 @@ def main() -> None:
         results = [rule.evaluate(frame, sites) for rule in rules.rules]
         evaluating.append(time.perf_counter() - started)
         started = time.perf_counter()
-        found = rule_diagnoses(results, past, list(sites), TODAY, 0, {}, knowledge, rules.version)
+        found = rule_diagnoses(results, past, list(sites), TODAY, 0, {}, knowledge)
         diagnosing.append(time.perf_counter() - started)
         conditions = Counter(str(diagnosis.condition) for diagnosis in found)
     report = {

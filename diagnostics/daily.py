@@ -98,9 +98,7 @@ class DailyCycle:
         diagnoses: dict[str, list[Diagnosis]] = {asset_id: [] for asset_id in asset_ids}
         frame = Frame(derived)
         results = [rule.evaluate(frame, self._sites) for rule in rules]
-        for diagnosis in rule_diagnoses(
-            results, panel, asset_ids, day, end, settling, self._knowledge, self._rules.version
-        ):
+        for diagnosis in rule_diagnoses(results, panel, asset_ids, day, end, settling, self._knowledge):
             diagnoses[diagnosis.asset_id].append(diagnosis)
         for asset_id, verdict in verdicts.items():
             assert model is not None

@@ -42,7 +42,6 @@ def rule_diagnoses(
     known_at: int,
     settling: Mapping[str, int],
     knowledge: Knowledge,
-    version: str,
 ) -> list[Diagnosis]:
     """Return one diagnosis for each asset and each failure mode that a rule speaks of.
 
@@ -72,9 +71,7 @@ def rule_diagnoses(
                 condition = None if unknown else False
             suppresses = dict.fromkeys(m for r in holding or [speaker] for m in r.rule.suppresses)
             found.append(
-                _said_by_rule(
-                    speaker, tuple(suppresses), before, asset_id, day, mode, condition, known_at, knowledge, version
-                )
+                _said_by_rule(speaker, tuple(suppresses), before, asset_id, day, mode, condition, known_at, knowledge)
             )
     return found
 
@@ -112,7 +109,6 @@ def _said_by_rule(
     condition: bool | None,
     known_at: int,
     knowledge: Knowledge,
-    version: str,
 ) -> Diagnosis:
     written = result.rule.written
     evidence = result.evidence((asset_id, pd.Timestamp(day)), past) if condition else ()
@@ -120,7 +116,7 @@ def _said_by_rule(
         asset_id=asset_id,
         day=day,
         failure_mode=mode,
-        source=f"rule:{written.rule}@{version}",
+        source=f"rule:{written.rule}@{result.rule.version}",
         condition=condition,
         severity=written.severity,
         act_within_hours=written.act_within / HOUR,

@@ -57,12 +57,13 @@ class RuleText(Strict):
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """A checked rule; ``suppresses`` are failure modes."""
+    """A checked rule; ``suppresses`` are failure modes. ``version`` changes with this rule, and with no other."""
 
     written: RuleText
     expression: Expression
     persistence: Persistence
     suppresses: tuple[str, ...]
+    version: str
 
     @property
     def name(self) -> str:
@@ -174,14 +175,18 @@ def load(files: Iterable[Path], register: Register, knowledge: Knowledge, detect
         expression, persistence = _checked(source, number, text, names, register, knowledge, detectors, problems)
         if len(problems) == before and expression is not None and persistence is not None:
             suppresses = tuple(dict.fromkeys((names or {}).get(name, name) for name in text.suppresses))
-            rules.append(Rule(text, expression, persistence, suppresses))
+            rules.append(Rule(text, expression, persistence, suppresses, _version(text)))
             places.append((source, number))
     if not problems:
         problems += _circles(rules, places)
     if problems:
         raise ConfigError(problems)
-    content = json.dumps([rule.written.model_dump(mode="json") for rule in rules], sort_keys=True)
-    return RuleSet(tuple(rules), hashlib.sha256(content.encode()).hexdigest()[:12])
+    return RuleSet(tuple(rules), _version(*(rule.written for rule in rules)))
+
+
+def _version(*texts: RuleText) -> str:
+    content = json.dumps([text.model_dump(mode="json") for text in texts], sort_keys=True)
+    return hashlib.sha256(content.encode()).hexdigest()[:12]
 
 
 def _checked(

@@ -66,6 +66,20 @@ def test_a_name_from_a_file_that_cannot_be_read_is_not_held_against_another(tmp_
     assert found[0].startswith("rules/b.yaml:")
 
 
+def test_a_rule_keeps_its_version_while_another_is_changed(tmp_path: Path) -> None:
+    path = tmp_path / "config" / "rules" / "some.yaml"
+    path.parent.mkdir(parents=True)
+
+    def versions(text: str) -> dict[str, str]:
+        path.write_text(text + GOOD.replace("rule: noisy", "rule: rattling").replace("20", "15"), encoding="utf-8")
+        return {one.name: one.version for one in load([path], register(), knowledge(), ("robust_z",)).rules}
+
+    before, after = versions(GOOD), versions(GOOD.replace("20", "21"))
+    assert before["noisy"] != after["noisy"]
+    assert before["rattling"] == after["rattling"]
+    assert before["noisy"] != before["rattling"]
+
+
 def test_the_version_changes_with_any_rule_and_with_nothing_else(tmp_path: Path) -> None:
     path = tmp_path / "rules" / "good.yaml"
     path.parent.mkdir()
