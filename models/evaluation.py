@@ -7,11 +7,12 @@ moment, which one ticket catches whole). With the time between them, the lead:
 true      the failure comes within the horizon, with at least the minimum lead
 repeat    it would be true, but an earlier ticket already speaks for that failure
 late      the failure comes, but sooner than the minimum lead: too late to act
-false     no failure comes within the horizon; ``early`` counts those where one comes within two
+early     no failure comes within the horizon, but within two
+false     none comes at all, or none within two horizons
 ========  =====================================================================================
 
-A failure is caught where a true ticket speaks for it. Recall is caught over all failures; precision is true
-tickets over all but repeats. Repeats cost work, so they are counted apart, and make neither figure better.
+A failure is caught where a true ticket speaks for it. Recall is caught over all failures; precision is true tickets
+over all but repeats, and counts early ones as false. Repeats make neither figure better.
 """
 
 from __future__ import annotations
@@ -41,6 +42,18 @@ class Interval:
 
 
 @dataclass(frozen=True, slots=True)
+class Costs:
+    """What an error costs, in any one currency; by default in visits for nothing."""
+
+    missed_failure: float = 10.0
+    """A failure without a true ticket."""
+    false_ticket: float = 1.0
+    """A ticket that no failure follows, one for a failure that has its ticket already, or one too late to act."""
+    early_replacement: float = 2.0
+    """A ticket too early: a part is replaced that would have held for more than the horizon."""
+
+
+@dataclass(frozen=True, slots=True)
 class EventReport:
     """Figures of one evaluation; shares and leads are NaN where there is nothing to take them of."""
 
@@ -51,6 +64,7 @@ class EventReport:
     tickets: int
     true_tickets: int
     false_tickets: int
+    """Early ones among them."""
     late_tickets: int
     early_tickets: int
     repeat_tickets: int
@@ -58,14 +72,92 @@ class EventReport:
     precision_interval: Interval
     median_lead_hours: float
     """Over caught failures, from the first true ticket's opening."""
+    median_lead_hours_interval: Interval
     p10_lead_hours: float
     """Lead that nine of ten caught failures have at least."""
     asset_days: int
     false_tickets_per_100_asset_days: float
+    cost: float
+    cost_without_tickets: float
+    """What all failures would cost if each were missed."""
 
     def as_dict(self) -> dict[str, object]:
         """Return the figures as numbers and plain mappings."""
         return asdict(self)
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """What each ticket and each failure was.
+
+    ``tickets`` in the order they were opened: the keys, ``opened`` (ns), ``failure`` (ns of the failure it speaks for,
+    NA where none follows), ``lead`` (hours, infinite where none follows) and ``kind``: true, repeat, late, early or
+    false. ``failures`` in the order of time: the keys, ``time`` (ns), ``caught`` and ``lead`` (hours, NaN if missed).
+    """
+
+    tickets: pd.DataFrame
+    failures: pd.DataFrame
+
+    def report(self, asset_days: int, costs: Costs = Costs(), seed: int = 0) -> EventReport:
+        """Return the figures; intervals are bootstrapped over the assets that had a ticket or a failure."""
+        kinds, caught = self.tickets["kind"], self.failures["caught"].to_numpy(dtype=bool)
+        count = {str(kind): int(n) for kind, n in kinds.value_counts().items()}
+        true, early, late, repeats = (count.get(kind, 0) for kind in ("true", "early", "late", "repeat"))
+        false = count.get("false", 0) + early
+        missed = len(caught) - int(caught.sum())
+        leads = self.failures["lead"].to_numpy(dtype=np.float64)
+        assets = pd.Index(sorted(set(self.failures["asset_id"]) | set(self.tickets["asset_id"])))
+        weights = _resampled(len(assets), seed)
+        of_failure = assets.get_indexer(self.failures["asset_id"])
+        of_ticket = assets.get_indexer(self.tickets["asset_id"])
+        every = np.ones(len(caught), dtype=bool)
+        return EventReport(
+            failures=len(caught),
+            caught=int(caught.sum()),
+            recall=_share(int(caught.sum()), len(caught)),
+            recall_interval=_interval(weights, of_failure, caught, every),
+            tickets=len(kinds),
+            true_tickets=true,
+            false_tickets=false,
+            late_tickets=late,
+            early_tickets=early,
+            repeat_tickets=repeats,
+            precision=_share(true, len(kinds) - repeats),
+            precision_interval=_interval(
+                weights, of_ticket, (kinds == "true").to_numpy(), (kinds != "repeat").to_numpy()
+            ),
+            median_lead_hours=float(np.median(leads[caught])) if caught.any() else float("nan"),
+            median_lead_hours_interval=_median_interval(weights, of_failure[caught], leads[caught]),
+            p10_lead_hours=float(np.quantile(leads[caught], 0.1)) if caught.any() else float("nan"),
+            asset_days=asset_days,
+            false_tickets_per_100_asset_days=100 * false / asset_days if asset_days else float("nan"),
+            cost=costs.missed_failure * missed
+            + costs.false_ticket * (false - early + late + repeats)
+            + costs.early_replacement * early,
+            cost_without_tickets=costs.missed_failure * len(caught),
+        )
+
+
+def judge(
+    tickets: pd.DataFrame,
+    failures: pd.DataFrame,
+    horizon_days: float,
+    min_lead_hours: float = 0.0,
+    *,
+    match_failure_mode: bool = False,
+) -> Judgement:
+    """Match tickets (``asset_id``, ``opened`` in ns) with failures (``asset_id``, ``time`` in ns).
+
+    With ``match_failure_mode``, a ticket speaks only for failures of its own ``failure_mode``, a column of both. Other
+    columns stay beside.
+    """
+    keys = ["asset_id", "failure_mode"] if match_failure_mode else ["asset_id"]
+    judged = _matched(tickets, failures, keys, horizon_days * 24.0, min_lead_hours)
+    spoken = judged.loc[judged["kind"] == "true", [*keys, "failure", "lead"]].rename(columns={"failure": "time"})
+    moments = failures.astype({"time": "int64"}).sort_values("time", kind="stable")
+    moments = moments.merge(spoken.astype({"time": "int64"}), on=[*keys, "time"], how="left")
+    moments["caught"] = moments["lead"].notna()
+    return Judgement(judged.reset_index(drop=True), moments)
 
 
 def evaluate(
@@ -76,47 +168,15 @@ def evaluate(
     min_lead_hours: float = 0.0,
     *,
     match_failure_mode: bool = False,
+    costs: Costs = Costs(),
     seed: int = 0,
 ) -> EventReport:
-    """Match tickets (``asset_id``, ``opened`` in ns) with failures (``asset_id``, ``time`` in ns).
+    """Return the figures of tickets against failures, as ``judge`` takes them.
 
-    ``asset_days`` is how many asset-days were watched. With ``match_failure_mode``, a ticket speaks only for failures
-    of its own ``failure_mode``, a column of both. Intervals are bootstrapped over the assets that had either.
+    ``asset_days`` is how many asset-days were watched.
     """
-    keys = ["asset_id", "failure_mode"] if match_failure_mode else ["asset_id"]
-    outcome = _matched(tickets, failures, keys, horizon_days * 24.0, min_lead_hours)
-    moments = failures[[*keys, "time"]].merge(
-        outcome.loc[outcome["kind"] == "true", [*keys, "failure", "lead"]].rename(columns={"failure": "time"}),
-        on=[*keys, "time"],
-        how="left",
-    )
-    caught = moments["lead"].notna()
-    leads = moments.loc[caught, "lead"].to_numpy(dtype=np.float64)
-    kinds = outcome["kind"]
-    true, repeats = int((kinds == "true").sum()), int((kinds == "repeat").sum())
-    false = int((kinds == "false").sum())
-
-    assets = pd.Index(sorted(set(moments["asset_id"]) | set(outcome["asset_id"])))
-    weights = _resampled(len(assets), seed)
-    of_failure, of_ticket = assets.get_indexer(moments["asset_id"]), assets.get_indexer(outcome["asset_id"])
-    return EventReport(
-        failures=len(moments),
-        caught=int(caught.sum()),
-        recall=_share(int(caught.sum()), len(moments)),
-        recall_interval=_interval(weights, of_failure, caught.to_numpy(), np.ones(len(moments), dtype=bool)),
-        tickets=len(outcome),
-        true_tickets=true,
-        false_tickets=false,
-        late_tickets=int((kinds == "late").sum()),
-        early_tickets=int(outcome["early"].sum()),
-        repeat_tickets=repeats,
-        precision=_share(true, len(outcome) - repeats),
-        precision_interval=_interval(weights, of_ticket, (kinds == "true").to_numpy(), (kinds != "repeat").to_numpy()),
-        median_lead_hours=float(np.median(leads)) if len(leads) else float("nan"),
-        p10_lead_hours=float(np.quantile(leads, 0.1)) if len(leads) else float("nan"),
-        asset_days=asset_days,
-        false_tickets_per_100_asset_days=100 * false / asset_days if asset_days else float("nan"),
-    )
+    judgement = judge(tickets, failures, horizon_days, min_lead_hours, match_failure_mode=match_failure_mode)
+    return judgement.report(asset_days, costs, seed)
 
 
 def average_precision(
@@ -157,25 +217,25 @@ def fails_within(
 def _matched(
     tickets: pd.DataFrame, failures: pd.DataFrame, keys: list[str], horizon_hours: float, min_lead_hours: float
 ) -> pd.DataFrame:
-    """Return the tickets in the order they were opened with ``failure`` (ns), ``lead`` (hours), ``kind``, ``early``."""
-    moments = failures[[*keys, "time"]].drop_duplicates().sort_values("time")
-    outcome = pd.merge_asof(
-        tickets[[*keys, "opened"]].astype({"opened": "int64"}).sort_values("opened", kind="stable"),
-        moments.astype({"time": "int64"}).assign(failure=moments["time"].astype("Int64")),
+    """Return the tickets as ``Judgement`` says."""
+    moments = failures[[*keys, "time"]].drop_duplicates().astype({"time": "int64"}).sort_values("time", kind="stable")
+    judged = pd.merge_asof(
+        tickets.astype({"opened": "int64"}).sort_values("opened", kind="stable"),
+        moments.assign(failure=moments["time"].astype("Int64")),
         left_on="opened",
         right_on="time",
         by=keys,
         direction="forward",
         allow_exact_matches=False,
-    )
-    lead = (outcome["failure"] - outcome["opened"]).astype("Float64") / NS_PER_HOUR
-    outcome["lead"] = lead.to_numpy(dtype=np.float64, na_value=np.inf)
-    true = (outcome["lead"] <= horizon_hours) & (outcome["lead"] >= min_lead_hours)
-    repeat = true & outcome[true].duplicated([*keys, "failure"]).reindex(outcome.index, fill_value=False)
-    late = outcome["lead"] < min_lead_hours
-    outcome["kind"] = np.select([repeat, true, late], ["repeat", "true", "late"], "false")
-    outcome["early"] = (outcome["lead"] > horizon_hours) & (outcome["lead"] <= 2 * horizon_hours)
-    return outcome
+    ).drop(columns="time")
+    lead = (judged["failure"] - judged["opened"]).astype("Float64") / NS_PER_HOUR
+    judged["lead"] = lead.to_numpy(dtype=np.float64, na_value=np.inf)
+    true = (judged["lead"] <= horizon_hours) & (judged["lead"] >= min_lead_hours)
+    repeat = true & judged[true].duplicated([*keys, "failure"]).reindex(judged.index, fill_value=False)
+    late = judged["lead"] < min_lead_hours
+    early = (judged["lead"] > horizon_hours) & (judged["lead"] <= 2 * horizon_hours)
+    judged["kind"] = np.select([repeat, true, late, early], ["repeat", "true", "late", "early"], "false")
+    return judged
 
 
 def _share(part: int, whole: int) -> float:
@@ -197,4 +257,16 @@ def _interval(weights: Floats, asset: NDArray[np.intp], hit: NDArray[np.bool_], 
     if not len(shares):
         return Interval(float("nan"), float("nan"))
     low, high = np.quantile(shares, [0.025, 0.975])
+    return Interval(float(low), float(high))
+
+
+def _median_interval(weights: Floats, asset: NDArray[np.intp], leads: Floats) -> Interval:
+    """The same of a median: of each round's weighted values, the one in the middle."""
+    if not len(leads):
+        return Interval(float("nan"), float("nan"))
+    order = np.argsort(leads, kind="stable")
+    total = np.cumsum(weights[:, asset[order]], axis=1)
+    drawn = total[:, -1] > 0
+    middle = (total[drawn] < total[drawn, -1:] / 2).sum(axis=1)
+    low, high = np.quantile(leads[order][middle], [0.025, 0.975])
     return Interval(float(low), float(high))

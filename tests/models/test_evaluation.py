@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from models.evaluation import NS_PER_HOUR, EventReport, average_precision, evaluate
+from models.evaluation import NS_PER_HOUR, Costs, EventReport, average_precision, evaluate, judge
 from models.panel import panel_index
 
 DAY = 24
@@ -114,3 +114,30 @@ def test_average_precision_counts_the_days_before_a_failure() -> None:
     assert average_precision(perfect, failed, 2) == 1.0
     assert average_precision(1 - perfect, failed, 2) == pytest.approx(2 / 9)
     assert math.isnan(average_precision(perfect, failed.head(0), 2))
+
+
+def test_each_ticket_and_each_failure_is_told_with_its_lead() -> None:
+    found = judge(
+        tickets(("A", 0), ("A", 24), ("B", 0), ("C", 10)), failures(("A", 72), ("B", 96), ("A", 900)), horizon_days=3.5
+    )
+    assert found.tickets[["asset_id", "kind", "lead"]].values.tolist() == [
+        ["A", "true", 72.0], ["B", "early", 96.0], ["C", "false", math.inf], ["A", "repeat", 48.0],
+    ]  # fmt: skip
+    assert found.failures["caught"].tolist() == [True, False, False]
+    assert found.failures["lead"].tolist()[0] == 72.0
+
+
+def test_costs_are_of_what_went_wrong() -> None:
+    # One failure of two is missed; one ticket is early, one false, one a repeat.
+    report = evaluate(
+        tickets(("A", 0), ("A", 24), ("B", 0), ("C", 10)), failures(("A", 72), ("B", 96)), 100, 3.5,
+        costs=Costs(missed_failure=100, false_ticket=7, early_replacement=20),
+    )  # fmt: skip
+    assert (report.cost, report.cost_without_tickets) == (100 + 2 * 7 + 20, 200)
+
+
+def test_the_median_leads_interval_holds_it() -> None:
+    opened = tickets(*((f"A{n}", 0) for n in range(50)))
+    report = evaluate(opened, failures(*((f"A{n}", 1 + n) for n in range(50))), 100, 7)
+    interval = report.median_lead_hours_interval
+    assert 10 < interval.low < report.median_lead_hours == 25.5 < interval.high < 41
