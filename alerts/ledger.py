@@ -13,7 +13,8 @@ from django.db.models import Model
 
 from alerts.models import Alert, AssetDayRun, FieldRecord, Score
 from alerts.plain import number, plain_contributions, plain_fault_log
-from alerts.raising import close_repaired, raise_alerts
+from alerts.raising import raise_alerts
+from alerts.review import close_repaired
 from diagnostics.records import AnomalyScore, AssetDay, DayOutcome
 from models.panel import panel_index
 

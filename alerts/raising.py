@@ -12,13 +12,12 @@ from typing import Any
 
 from django.db import IntegrityError, transaction
 from django.db.models import Max
-from django.utils import timezone
 
 from alerts import lifecycle
-from alerts.fingerprint import ticket_key
-from alerts.lifecycle import Life
-from alerts.models import Alert, AlertDay, Ticket
+from alerts.models import Alert, AlertDay
 from alerts.plain import plain_diagnosis
+from alerts.standing import life_of, put
+from alerts.wanting import explained_by, want_ticket
 from config.knowledge import ANOMALY
 from config.register import SEVERITIES
 from diagnostics.records import DayOutcome, Diagnosis
@@ -67,7 +66,7 @@ def _opened(diagnosis: Diagnosis) -> Alert | None:
         known_at=diagnosis.known_at,
         act_by=_act_by(diagnosis),
     )
-    _put(alert, life)
+    put(alert, life)
     try:
         with transaction.atomic():
             alert.save()
@@ -80,7 +79,7 @@ def _opened(diagnosis: Diagnosis) -> Alert | None:
 def _observe(alert: Alert, diagnosis: Diagnosis) -> None:
     if diagnosis.day < alert.first_day:
         return
-    after = lifecycle.observed(_life(alert), diagnosis.day, diagnosis.condition)
+    after = lifecycle.observed(life_of(alert), diagnosis.day, diagnosis.condition)
     if diagnosis.condition and diagnosis.day >= alert.last_true_day:
         alert.last_true_day = diagnosis.day
         # Severity and urgency only rise while an alert is open, so that they do not flap.
@@ -91,7 +90,7 @@ def _observe(alert: Alert, diagnosis: Diagnosis) -> None:
             alert.ticket = "auto"
     if not after.open and alert.state != Alert.State.CLOSED:
         alert.closed_at, alert.closed_reason = diagnosis.known_at, "returned to normal"
-    _put(alert, after)
+    put(alert, after)
     alert.save()
     _note_day(alert, diagnosis)
 
@@ -110,75 +109,12 @@ def _suppress_or_ticket(
     alert: Alert, diagnosis: Diagnosis, diagnoses: Iterable[Diagnosis], open_alerts: Iterable[Alert]
 ) -> None:
     """Give the alert its ticket, unless another failure mode explains it; then say which."""
-    reason = ""
-    for other in diagnoses:
-        if other.condition and other is not diagnosis and alert.failure_mode in other.suppresses:
-            reason = f"explained by {other.failure_mode}"
-    if not reason and alert.failure_mode == ANOMALY.code:
-        for known in open_alerts:
-            if known.failure_mode != ANOMALY.code and known.asset_id == alert.asset_id:
-                reason = f"explained by {known.failure_mode}"
+    reason = explained_by(alert, diagnoses, open_alerts)
     if reason != alert.suppressed_by:
         alert.suppressed_by = reason
         alert.save(update_fields=["suppressed_by"])
     if not reason and alert.ticket == "auto" and diagnosis.condition:
-        _want_ticket(alert, diagnosis.known_at)
-
-
-def _want_ticket(alert: Alert, at: datetime) -> None:
-    """Put the ticket into the outbox; the unique key makes the second wish the first one's."""
-    Ticket.objects.get_or_create(
-        alert=alert,
-        defaults={"key": ticket_key(alert.asset_id, alert.failure_mode, alert.episode), "created_at": at},
-    )
-
-
-@transaction.atomic
-def acknowledge(alert_id: int, user: Any, now: datetime | None = None) -> None:
-    """Note that a person has seen the alert."""
-    alert = Alert.objects.select_for_update().get(pk=alert_id)
-    life = lifecycle.acknowledged(_life(alert))
-    if life.state == alert.state:
-        return
-    at = now or timezone.now()
-    alert.acknowledged_at, alert.acknowledged_by = at, user
-    if not life.open:
-        alert.closed_at, alert.closed_reason = at, "returned to normal"
-    _put(alert, life)
-    alert.save()
-
-
-@transaction.atomic
-def confirm(alert_id: int, user: Any, now: datetime | None = None) -> None:
-    """Let technical support turn an alert under review into a ticket."""
-    alert = Alert.objects.select_for_update().get(pk=alert_id)
-    if alert.state == Alert.State.CLOSED:
-        return
-    at = now or timezone.now()
-    if alert.confirmed_at is None:
-        alert.confirmed_at, alert.confirmed_by = at, user
-        alert.save(update_fields=["confirmed_at", "confirmed_by"])
-    _want_ticket(alert, at)
-
-
-def close_repaired(asset_id: str, at: datetime, reason: str) -> int:
-    """Close the alerts of an asset that were known before it was repaired; return how many."""
-    closed = 0
-    for alert in Alert.objects.exclude(state=Alert.State.CLOSED).filter(asset_id=asset_id, known_at__lte=at):
-        _put(alert, lifecycle.repaired(_life(alert)))
-        alert.closed_at, alert.closed_reason = at, reason[:200]
-        alert.save()
-        closed += 1
-    return closed
-
-
-def _life(alert: Alert) -> Life:
-    return Life(alert.state, alert.last_day, alert.days_seen, alert.days_clear)  # type: ignore[arg-type]
-
-
-def _put(alert: Alert, life: Life) -> None:
-    alert.state, alert.last_day = life.state, life.last_day
-    alert.days_seen, alert.days_clear = life.days_seen, life.days_clear
+        want_ticket(alert, diagnosis.known_at)
 
 
 def _severity(alert: Alert) -> Any:

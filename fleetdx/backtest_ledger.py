@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from alerts import raising
+from alerts import review
 from alerts.ledger import DjangoLedger
 from alerts.models import Alert
 from diagnostics.records import DayOutcome
@@ -19,4 +19,4 @@ class BacktestLedger(DjangoLedger):
         known_at = max((d.known_at for outcome in outcomes for d in outcome.diagnoses), default=None)
         waiting = Alert.objects.filter(state__in=(Alert.State.UNACKNOWLEDGED, Alert.State.RETURNED))
         for alert_id in waiting.values_list("pk", flat=True):
-            raising.acknowledge(alert_id, None, known_at)
+            review.acknowledge(alert_id, None, known_at)

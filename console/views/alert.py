@@ -13,7 +13,7 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.utils.translation import gettext
 from django.views.decorators.http import require_GET, require_POST
 
-from alerts import raising
+from alerts import review
 from alerts.models import Alert, AssetDayRun, Score
 from alerts.tickets import advised, failure_mode_of, figure, local_time, unit_of, warranty, word
 from config.installation import Installation
@@ -76,7 +76,7 @@ def page(request: HttpRequest, alert_id: int) -> HttpResponse:
 def acknowledge(request: HttpRequest, alert_id: int) -> HttpResponse:
     """Note that the reader has seen the alert."""
     get_object_or_404(Alert, pk=alert_id)
-    raising.acknowledge(alert_id, request.user)
+    review.acknowledge(alert_id, request.user)
     messages.success(request, gettext("Acknowledged."))
     return redirect("alert", alert_id=alert_id)
 
@@ -85,7 +85,7 @@ def acknowledge(request: HttpRequest, alert_id: int) -> HttpResponse:
 def confirm(request: HttpRequest, alert_id: int) -> HttpResponse:
     """Let the reader, as technical support, turn the alert into a ticket."""
     get_object_or_404(Alert, pk=alert_id)
-    raising.confirm(alert_id, request.user)
+    review.confirm(alert_id, request.user)
     messages.success(request, gettext("Confirmed: the ticket is on its way."))
     return redirect("alert", alert_id=alert_id)
 

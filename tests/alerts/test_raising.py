@@ -72,10 +72,10 @@ def test_more_days_are_counted_on_the_same_alert() -> None:
 
 
 def test_after_it_was_closed_the_next_time_is_the_next_episode_with_its_own_ticket() -> None:
-    from alerts import raising
+    from alerts import review
 
     told(diagnosis())
-    raising.acknowledge(alerts()[0].pk, None)
+    review.acknowledge(alerts()[0].pk, None)
     for n in (1, 2, 3):
         told(diagnosis(later(n), False))
     assert (alerts()[0].state, alerts()[0].closed_reason) == ("closed", "returned to normal")
@@ -85,21 +85,21 @@ def test_after_it_was_closed_the_next_time_is_the_next_episode_with_its_own_tick
 
 
 def test_several_days_in_one_call_are_as_good_as_one_by_one() -> None:
-    from alerts import raising
+    from alerts import review
     from alerts.ledger import DjangoLedger
 
     told(diagnosis())
-    raising.acknowledge(alerts()[0].pk, None)
+    review.acknowledge(alerts()[0].pk, None)
     days = [diagnosis(later(n), condition) for n, condition in enumerate([False, False, False, True], 1)]
     DjangoLedger().record([outcome(day) for day in days])
     assert [(alert.episode, alert.state) for alert in alerts()] == [(1, "closed"), (2, "unacknowledged")]
 
 
 def test_a_revision_of_a_day_of_a_closed_episode_opens_no_other() -> None:
-    from alerts import raising
+    from alerts import review
 
     told(diagnosis())
-    raising.acknowledge(alerts()[0].pk, None)
+    review.acknowledge(alerts()[0].pk, None)
     for n in (1, 2, 3):
         told(diagnosis(later(n), False))
     told(diagnosis(later(2), True))
@@ -127,7 +127,7 @@ EVENTS = st.tuples(
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(EVENTS, min_size=1, max_size=12))
 def test_whatever_is_told_severity_never_falls_while_an_alert_is_open(events: list[tuple[Any, ...]]) -> None:
-    from alerts import raising
+    from alerts import review
     from alerts.models import Alert, AssetDayRun
 
     Alert.objects.all().delete()
@@ -152,11 +152,11 @@ def test_whatever_is_told_severity_never_falls_while_an_alert_is_open(events: li
         assert [alert.pk for alert in now.values() if hasattr(alert, "case")] == wanted
         for alert in still_open:
             if act == "acknowledge":
-                raising.acknowledge(alert.pk, None)
+                review.acknowledge(alert.pk, None)
             elif act == "confirm":
-                raising.confirm(alert.pk, None)
+                review.confirm(alert.pk, None)
             elif act == "repair":
-                raising.close_repaired(alert.asset_id, alert.known_at, "x")
+                review.close_repaired(alert.asset_id, alert.known_at, "x")
         before = {alert.pk: alert for alert in alerts()}
 
 
@@ -164,12 +164,12 @@ def test_whatever_is_told_severity_never_falls_while_an_alert_is_open(events: li
 
 
 def test_what_is_under_review_gets_its_ticket_when_somebody_confirms_it() -> None:
-    from alerts import raising
+    from alerts import review
 
     told(diagnosis(ticket="review"))
     assert tickets() == []
     for _ in range(2):
-        raising.confirm(alerts()[0].pk, None)
+        review.confirm(alerts()[0].pk, None)
     assert tickets() == ["EMU-01-A/AIR-LEAK/1"]
 
 
@@ -182,11 +182,11 @@ def test_what_was_under_review_gets_its_ticket_when_a_firm_rule_agrees() -> None
 
 
 def test_a_closed_alert_is_not_confirmed() -> None:
-    from alerts import raising
+    from alerts import review
 
     told(diagnosis(ticket="review"))
-    raising.close_repaired("EMU-01-A", alerts()[0].known_at, "x")
-    raising.confirm(alerts()[0].pk, None)
+    review.close_repaired("EMU-01-A", alerts()[0].known_at, "x")
+    review.confirm(alerts()[0].pk, None)
     assert tickets() == []
 
 
