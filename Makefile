@@ -5,7 +5,7 @@ BIN := .venv/bin
 REQUIRE ?=
 export FLEETDX_REQUIRE := $(REQUIRE)
 
-.PHONY: help setup servers demo test check test-faults test-tickets bench bench-azure bench-ingest bench-store bench-models bench-rules screenshots lock clean
+.PHONY: help setup servers demo test check fuzz test-faults test-tickets bench bench-azure bench-ingest bench-store bench-models bench-rules screenshots lock clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
@@ -31,6 +31,9 @@ check: setup  ## style, types, layers of the architecture, documentation
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/pytest -q tests/docs
+
+fuzz: setup  ## 100,000 inputs of any bytes to each decoder; with N=1000000 more
+	FLEETDX_FUZZ=$(or $(N),100000) $(BIN)/pytest -q tests/ingest/decoders/test_fuzz.py $(ARGS)
 
 test-faults: setup servers  ## crashes and outages: real processes, killed
 	$(BIN)/pytest -q -m faults $(ARGS)

@@ -24,6 +24,8 @@ from ingest.decoders.timestamp import WrongTime, nanoseconds
 
 _DEPTH = 8
 _DIGITS = 40  # of a whole number; int() of very many takes quadratic time, and Python refuses from 4300 on
+_TOKEN = re.compile(r'"(?:[^"\\]++|\\.)*+"?|[\[\]{}]', re.DOTALL)
+"""A text, or a bracket outside of any. It never goes back: remembering where it could takes 100 bytes a character."""
 
 
 class _Wrong(Exception):
@@ -172,7 +174,8 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _too_deep(text: str) -> bool:
     depth = 0
-    for bracket in re.findall(r'"(?:[^"\\]|\\.)*"?|[\[\]{}]', text, re.DOTALL):
+    for found in _TOKEN.finditer(text):
+        bracket = text[found.start()]
         if bracket in "[{":
             depth += 1
             if depth > _DEPTH:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import random
 from datetime import UTC, datetime
 from pathlib import Path
@@ -162,7 +161,7 @@ def test_no_bytes_make_it_raise_anything_else(office: Office) -> None:
         header(EquipmentID="L-1"), code("190-2", more="<CodeSeverity>low</CodeSeverity>"), code("1208-3")
     ).encode()
     stored = refused = 0
-    for number in range(int(os.environ.get("FLEETDX_FUZZ", "2000")) // 4):
+    for number in range(500):
         content = bytearray(seed)
         for _ in range(seeded.randint(1, 3)):
             at = seeded.randrange(len(content))
