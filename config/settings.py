@@ -81,6 +81,9 @@ class Mqtt(Strict):
     tls: bool = False
     ca_file: str | None = Field(default=None, min_length=1, max_length=500)
     """Certificates (PEM) that the broker's is checked against; those of the machine where none is named."""
+    cert_file: str | None = Field(default=None, min_length=1, max_length=500)
+    """Certificate (PEM) that the program shows to the broker, with its key in ``key_file``."""
+    key_file: str | None = Field(default=None, min_length=1, max_length=500)
     version: Literal[3, 5] = 5
     """MQTT 3.1.1 (written 3) or 5."""
     max_in_flight: int = Field(default=2000, ge=10, le=65_535)
@@ -100,6 +103,10 @@ class Mqtt(Strict):
                 raise Mistakes([(("client",), "'mqtt5' speaks version: 5 alone")])
         if self.ca_file is not None and not self.tls:
             raise Mistakes([(("ca_file",), "is of no use without tls: true")])
+        if self.cert_file is not None and not self.tls:
+            raise Mistakes([(("cert_file",), "is of no use without tls: true")])
+        if (self.cert_file is None) != (self.key_file is None):
+            raise Mistakes([(("cert_file",), "and key_file go together")])
         if self.password_env is not None and self.username is None:
             raise Mistakes([(("password_env",), "needs a username")])
         for prefix in self.decoders:

@@ -1,7 +1,8 @@
 """``fleetdx broker-config``: a mosquitto that takes from each gateway what is its own, over TLS, and loses nothing.
 
 Each gateway is a user called as its asset: it may publish and read below its own topics and nothing else. The program
-itself may read everything, and write what it asks gateways for.
+itself may read everything, and write what it asks gateways for. A user shows a password, or a certificate whose common
+name is the user.
 """
 
 from __future__ import annotations
@@ -16,11 +17,10 @@ import re
 import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from ipaddress import ip_address
 from pathlib import Path
 
 from config.installation import Installation
+from fleetdx.demo_certificates import Certificates, demo_certificates, write_for_us_alone
 from fleetdx.failure import CannotGoOn
 from fleetdx.terminal import print_json, say
 from fleetdx.wiring import read_installation
@@ -31,7 +31,16 @@ _ITERATIONS = 1_000
 """Of PBKDF2. The passwords are random and long: stretching would only cost the broker at each connect."""
 _HOST = re.compile(r"[A-Za-z0-9.:_-]{1,253}")
 _USER = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
-_DAYS = 825
+
+
+@dataclass(frozen=True, slots=True)
+class ClientCertificates:
+    """Clients show certificates of ``ca`` (the broker's own where none is given), none of those ``revoked`` (CRL)."""
+
+    ca: Path | None = None
+    revoked: Path | None = None
+
+
 CONFIGURATION = """\
 # Written by `fleetdx broker-config`; run it again after the register has changed, and send the broker SIGHUP.
 # Start: mosquitto -c {folder}/mosquitto.conf
@@ -42,7 +51,7 @@ listener {port} {address}
 {tls}
 # Who may connect, and what each may publish: see acl.
 allow_anonymous false
-password_file {folder}/passwords
+{identity}
 acl_file {folder}/acl
 
 # What was acknowledged survives kill -9: the store is written after each change, at most once a second.
@@ -69,15 +78,6 @@ connection_messages true
 """
 
 
-@dataclass(frozen=True, slots=True)
-class Certificates:
-    """Files (PEM) that the broker shows and checks by; ``ca`` is what its clients check it by."""
-
-    ca: Path
-    certificate: Path
-    key: Path
-
-
 def broker_config(
     config: Path,
     out: Path,
@@ -87,13 +87,15 @@ def broker_config(
     address: str,
     given: Certificates | None,
     demo_ca: bool,
+    clients: ClientCertificates | None,
     rotate: bool,
     nodes: Sequence[str],
     as_json: bool,
 ) -> None:
     """Write a broker's configuration into ``out``; passwords that are there already stay unless ``rotate``.
 
-    Users are the program, each asset of the register, and ``nodes``: gateways that are no asset themselves.
+    Users are the program, each asset of the register, and ``nodes``: gateways that are no asset themselves. They show
+    certificates instead of passwords where ``clients`` is given.
 
     Raises:
         CannotGoOn: neither certificates nor a demo CA are wanted, a file is missing, the folder can't be written.
@@ -110,16 +112,32 @@ def broker_config(
     out.mkdir(mode=0o700, parents=True, exist_ok=True)
     state = out / "state"
     state.mkdir(mode=0o700, exist_ok=True)
-    certificates = _checked(given) if given is not None else demo_certificates(out, host)
     names = dict.fromkeys([*sorted(installation.register.assets), *nodes])
     for name in names:
         if not _USER.fullmatch(name) or name == SERVICE:
             raise CannotGoOn(f"{name!r} cannot be a user of mosquitto: rename it (no colon, and not {SERVICE!r})")
-    users = _passwords(out / "users.csv", [SERVICE, *names], rotate=rotate)
-    _write(out / "passwords", "".join(f"{user}:{hashed(password)}\n" for user, password in users.items()))
-    _write(out / "acl", acl(installation))
+    users = [SERVICE, *names]
+    if given is None:
+        certificates = demo_certificates(out, host, users if clients is not None else (), renew=rotate)
+    else:
+        certificates = Certificates(*map(_existing, (given.ca, given.certificate, given.key)))
+    if clients is None:
+        passwords = _passwords(out / "users.csv", users, rotate=rotate)
+        hashes = "".join(f"{user}:{hashed(password)}\n" for user, password in passwords.items())
+        write_for_us_alone(out / "passwords", hashes)
+        identity, trusted = f"password_file {out}/passwords", certificates.ca
+        write_for_us_alone(out / "acl", acl(installation))
+    else:
+        identity = "# The common name of the certificate that a client shows is its user.\n"
+        identity += "require_certificate true\nuse_identity_as_username true"
+        if clients.revoked is not None:
+            identity += f"\ncrlfile {_existing(clients.revoked)}"
+        trusted = _existing(clients.ca) if clients.ca is not None else certificates.ca
+        # By name, not by pattern: a certificate outlives its asset's place in the register.
+        write_for_us_alone(out / "acl", acl(installation, list(names)))
+        write_for_us_alone(out / "clients.csv", "common_name\n" + "".join(f"{user}\n" for user in users))
     tls = (
-        f"cafile {certificates.ca}\ncertfile {certificates.certificate}\nkeyfile {certificates.key}\n"
+        f"cafile {trusted}\ncertfile {certificates.certificate}\nkeyfile {certificates.key}\n"
         "tls_version tlsv1.2"  # or newer
     )
     limits = installation.settings.ingest
@@ -130,27 +148,35 @@ def broker_config(
         port=port,
         address=address,
         tls=tls,
+        identity=identity,
         queued_bytes=2_000_000_000,
         packet_bytes=limits.max_payload_bytes + 70_000,  # a topic and its properties
     )
-    _write(out / "mosquitto.conf", text)
-    _write(out / "settings.yaml", _settings(installation, host, port, certificates.ca))
+    write_for_us_alone(out / "mosquitto.conf", text)
+    shown = clients is not None
+    write_for_us_alone(out / "settings.yaml", _settings(installation, host, port, certificates.ca, out, shown))
     told = {"folder": str(out), "users": len(users), "ca": str(certificates.ca), "service_user": SERVICE}
     if as_json:
         print_json(told)
         return
-    say(f"{len(users):,} users, their passwords in {out / 'users.csv'}: hand each gateway its own, then keep it safe.")
+    if not shown:
+        say(f"{len(users):,} users, their passwords in {out}/users.csv: hand each gateway its own, then keep it safe.")
+    elif demo_ca:
+        say(f"{len(users):,} users, their certificates and keys in {out}/clients: hand each gateway its own.")
+    else:
+        say(f"{len(users):,} users: each needs a certificate of your CA with its name of {out}/clients.csv.")
     say(f"Start the broker:  mosquitto -c {out / 'mosquitto.conf'}")
-    say(
-        f"Put what stands in {out / 'settings.yaml'} into your settings, and the password of {SERVICE} into the "
-        "environment variable MQTT_PASSWORD."
-    )
+    more = "" if shown else f", and the password of {SERVICE} into the environment variable MQTT_PASSWORD"
+    say(f"Put what stands in {out / 'settings.yaml'} into your settings{more}.")
     if demo_ca:
         say("The demo CA is for trying it out: for gateways in the field, use certificates of your own CA.")
 
 
-def acl(installation: Installation) -> str:
-    """Return who may publish and read what, in mosquitto's format. ``%u`` is the user, so no user is named twice."""
+def acl(installation: Installation, gateways_by_name: Sequence[str] = ()) -> str:
+    """Return who may publish and read what, in mosquitto's format; ``%u`` is the user, whoever it is.
+
+    With ``gateways_by_name`` only these have a right.
+    """
     mqtt = installation.settings.mqtt
     speaks: Mapping[str, str] = {mqtt.prefix: "json"} | dict(mqtt.decoders)
     mine: list[str] = []
@@ -167,6 +193,11 @@ def acl(installation: Installation) -> str:
                 gateways += [f"pattern read {below}{rest}" for rest in ("NCMD/%u", "DCMD/%u/+")]
         else:
             gateways.append(f"pattern write {prefix}/%u/#")
+    if gateways_by_name:
+        rights = [line.replace("pattern ", "topic ", 1) for line in gateways]
+        gateways = [
+            line for name in gateways_by_name for line in (f"user {name}", *(r.replace("%u", name) for r in rights))
+        ]
     return "\n".join(
         [
             "# The program takes what gateways publish, and asks Sparkplug nodes for their birth.",
@@ -188,72 +219,10 @@ def hashed(password: str, salt: bytes | None = None) -> str:
     return f"$7${_ITERATIONS}${base64.b64encode(salt).decode()}${base64.b64encode(key).decode()}"
 
 
-def demo_certificates(folder: Path, host: str) -> Certificates:
-    """Return a CA and a certificate for ``host`` in ``folder``; what is there for that host already is kept.
-
-    Raises ``CannotGoOn`` where the library that makes them is not installed.
-    """
-    try:
-        from cryptography import x509
-        from cryptography.hazmat.primitives import hashes, serialization
-        from cryptography.hazmat.primitives.asymmetric import ec
-        from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
-    except ModuleNotFoundError:
-        raise CannotGoOn("a demo CA needs the library cryptography: pip install 'fleetdx[demo]'") from None
-    files = Certificates(folder / "ca.crt", folder / "broker.crt", folder / "broker.key")
-    noted = folder / "host"
-    if all(path.is_file() for path in (files.ca, files.certificate, files.key)) and noted.is_file():
-        certificate = x509.load_pem_x509_certificate(files.certificate.read_bytes())
-        if noted.read_text() == host and certificate.not_valid_after_utc > datetime.now(UTC) + timedelta(days=30):
-            return files
-    begin, end = datetime.now(UTC) - timedelta(hours=1), datetime.now(UTC) + timedelta(days=_DAYS)
-
-    def name(text: str) -> x509.Name:
-        return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, text)])
-
-    def pem(key: ec.EllipticCurvePrivateKey) -> str:
-        encoding, form = serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8
-        return key.private_bytes(encoding, form, serialization.NoEncryption()).decode()
-
-    ca_key, key = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
-    ca_name = name(f"fleetdx demo CA {secrets.token_hex(4)}")
-    usage = {
-        "digital_signature": False, "content_commitment": False, "key_encipherment": False, "data_encipherment": False,
-        "key_agreement": False, "key_cert_sign": True, "crl_sign": True, "encipher_only": False, "decipher_only": False,
-    }  # fmt: skip
-    ca = (
-        x509.CertificateBuilder(ca_name, ca_name, ca_key.public_key(), x509.random_serial_number(), begin, end)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
-        .add_extension(x509.KeyUsage(**usage), critical=True)
-        .add_extension(x509.SubjectKeyIdentifier.from_public_key(ca_key.public_key()), critical=False)
-        .sign(ca_key, hashes.SHA256())
-    )
-    try:
-        alternative: x509.GeneralName = x509.IPAddress(ip_address(host))
-    except ValueError:
-        alternative = x509.DNSName(host)
-    certificate = (
-        x509.CertificateBuilder(ca_name, name(host[:64]), key.public_key(), x509.random_serial_number(), begin, end)
-        .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
-        .add_extension(x509.SubjectAlternativeName([alternative]), critical=False)
-        .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
-        .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(ca_key.public_key()), critical=False)
-        .sign(ca_key, hashes.SHA256())
-    )
-    # The CA's key is not kept: it signs this one certificate and no other.
-    _write(files.ca, ca.public_bytes(serialization.Encoding.PEM).decode())
-    _write(files.certificate, certificate.public_bytes(serialization.Encoding.PEM).decode())
-    _write(files.key, pem(key))
-    _write(noted, host)
-    return files
-
-
-def _checked(given: Certificates) -> Certificates:
-    paths = [path.resolve() for path in (given.ca, given.certificate, given.key)]
-    for path in paths:
-        if not path.is_file():
-            raise CannotGoOn(f"there is no file {path}")
-    return Certificates(*paths)
+def _existing(path: Path) -> Path:
+    if not path.is_file():
+        raise CannotGoOn(f"there is no file {path.resolve()}")
+    return path.resolve()
 
 
 def _passwords(path: Path, users: Sequence[str], *, rotate: bool) -> dict[str, str]:
@@ -266,23 +235,17 @@ def _passwords(path: Path, users: Sequence[str], *, rotate: bool) -> dict[str, s
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(("user", "password"))
     writer.writerows(passwords.items())
-    _write(path, text.getvalue())
+    write_for_us_alone(path, text.getvalue())
     return passwords
 
 
-def _settings(installation: Installation, host: str, port: int, ca: Path) -> str:
-    mqtt = installation.settings.mqtt
+def _settings(installation: Installation, host: str, port: int, ca: Path, out: Path, shown: bool) -> str:
+    identity = f"username: {SERVICE}, password_env: MQTT_PASSWORD"
+    if shown:
+        own = out / "clients" / SERVICE
+        identity = f'cert_file: "{own}.crt", key_file: "{own}.key"'
     return (
         "# For your settings.yaml\n"
-        f"mqtt: {{host: {host}, port: {port}, prefix: {mqtt.prefix}, username: {SERVICE}, "
-        f'password_env: MQTT_PASSWORD, tls: true, ca_file: "{ca}"}}\n'
+        f"mqtt: {{host: {host}, port: {port}, prefix: {installation.settings.mqtt.prefix}, {identity}, tls: true, "
+        f'ca_file: "{ca}"}}\n'
     )
-
-
-def _write(path: Path, text: str) -> None:
-    """Write a file for this account alone, whole or not at all."""
-    part = path.with_name(f".{path.name}.part")
-    part.unlink(missing_ok=True)
-    with open(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
-        file.write(text)
-    part.replace(path)

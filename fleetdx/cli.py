@@ -337,16 +337,25 @@ def broker_config(
     ca: Annotated[Path | None, typer.Option(help="Certificate of your CA (PEM).")] = None,
     cert: Annotated[Path | None, typer.Option(help="The broker's certificate (PEM).")] = None,
     key: Annotated[Path | None, typer.Option(help="The broker's private key (PEM).")] = None,
-    rotate: Annotated[bool, typer.Option("--rotate", help="Give every user a new password.")] = False,
+    client_certificates: Annotated[
+        bool, typer.Option("--client-certificates", help="Users show certificates, not passwords.")
+    ] = False,
+    client_ca: Annotated[Path | None, typer.Option(help="CA of these (PEM), if it is not the broker's.")] = None,
+    crl: Annotated[Path | None, typer.Option(help="Client certificates that are revoked (CRL, PEM).")] = None,
+    rotate: Annotated[bool, typer.Option("--rotate", help="Give every user a new password or certificate.")] = False,
     node: Annotated[
         list[str] | None, typer.Option(help="A gateway that is no asset itself, such as a Sparkplug edge node.")
     ] = None,
     json: Json = False,
 ) -> None:
-    """Write a mosquitto configuration: TLS, a password for each asset, each may publish what is its own."""
-    from fleetdx.broker_config import Certificates
+    """Write a mosquitto configuration: TLS, a password or certificate for each asset, each may publish its own."""
+    from fleetdx.broker_config import ClientCertificates
     from fleetdx.broker_config import broker_config as write
+    from fleetdx.demo_certificates import Certificates
     from fleetdx.failure import CannotGoOn
+
+    if (client_ca or crl) and not client_certificates:
+        raise CannotGoOn("--client-ca and --crl are for --client-certificates")
 
     if ca and cert and key:
         given = Certificates(ca, cert, key)
@@ -362,6 +371,7 @@ def broker_config(
         address=address,
         given=given,
         demo_ca=demo_ca,
+        clients=ClientCertificates(client_ca, crl) if client_certificates else None,
         rotate=rotate,
         nodes=node or [],
         as_json=json,

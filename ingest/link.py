@@ -91,5 +91,8 @@ def shared(settings: Mqtt, filters: Sequence[str]) -> list[str]:
 
 
 def tls_context(settings: Mqtt) -> ssl.SSLContext:
-    """Return what the broker's certificate is checked by. Raises ``OSError`` where the file can't be read."""
-    return ssl.create_default_context(cafile=settings.ca_file)
+    """Return what the broker's certificate is checked by, and what it is shown. Raises ``OSError``: a file is bad."""
+    context = ssl.create_default_context(cafile=settings.ca_file)
+    if settings.cert_file is not None:
+        context.load_cert_chain(settings.cert_file, settings.key_file)
+    return context
