@@ -62,6 +62,7 @@ def _persistence(value: str) -> str:
 
 
 TopicPrefix = Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,64}(/[A-Za-z0-9._-]{1,64}){0,3}$")]
+StatusName = Annotated[str, Field(min_length=1, max_length=100)]
 DecoderName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,47}$")]
 
 
@@ -203,6 +204,12 @@ class Tickets(Strict):
     """How often the ticket system is asked what became of open tickets."""
     retry_seconds: float = Field(default=30.0, ge=0.1, le=86_400)
     """Wait before the first retry of a failed delivery; it doubles with each, up to an hour."""
+    closed: tuple[StatusName, ...] = Field(default=("resolved", "closed", "done", "done-cbb", "deleted"), max_length=50)
+    """Statuses that mean that nothing is left to do, for systems that do not say so themselves."""
+    wont_fix: tuple[StatusName, ...] = Field(
+        default=("rejected", "declined", "won't fix", "won't do", "wont-fix", "wontfix"), max_length=50
+    )
+    """Statuses or resolutions that mean that people decided to live with it."""
 
     @model_validator(mode="after")
     def _check(self) -> Self:

@@ -10,9 +10,11 @@ A connector is one file here with a class of this shape and ``from_settings``; t
 from __future__ import annotations
 
 import importlib
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, ClassVar, Protocol, Self
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Any, ClassVar, Protocol, Self, runtime_checkable
 
 from config.settings import Tickets
 
@@ -42,14 +44,30 @@ class TicketDraft:
     data: Mapping[str, Any]
 
 
+class Standing(StrEnum):
+    """What a status comes to, whatever each system calls it."""
+
+    OPEN = "open"
+    CLOSED = "closed"
+    WONT_FIX = "wont_fix"
+    """Closed by people who decided to live with it: no new ticket for it while that stands."""
+
+
 @dataclass(frozen=True, slots=True)
 class FiledTicket:
-    """A ticket as its system holds it."""
+    """A ticket as its system holds it.
+
+    ``status`` is the system's own word. ``changed_at`` (UTC) is when anything of it last changed, ``None`` where the
+    system does not say. ``fields`` holds what else people may fill in, by the system's name of the field, as text.
+    """
 
     external_key: str
     url: str
     key: str
     status: str = ""
+    standing: Standing = Standing.OPEN
+    changed_at: datetime | None = None
+    fields: Mapping[str, str] = field(default_factory=dict)
 
 
 class Connector(Protocol):
@@ -70,8 +88,27 @@ class Connector(Protocol):
     def read(self, external_key: str) -> FiledTicket:
         """Return the ticket as it now stands."""
 
+    def follow_up(self, external_key: str, draft: TicketDraft) -> FiledTicket:
+        """Say on a ticket that its failure is back, and open it again where it was closed; change no other field.
+
+        What is said carries ``draft.key`` and is said once for it, however often this is called. Returns the ticket
+        as it then stands, still under the key with which it was filed.
+        """
+
     def close(self) -> None:
         """Release connections."""
+
+
+@runtime_checkable
+class TellsChanges(Protocol):
+    """A connector whose system can be asked what people did with the tickets."""
+
+    def changed(self, since: datetime) -> Iterator[FiledTicket]:
+        """Yield the tickets that carry a key and changed at ``since`` or later, each once, in order of change.
+
+        Pages are read as they are needed. To go on later, ask for the last ``changed_at`` that was seen: the ticket
+        of that instant comes once more.
+        """
 
 
 def connector_class(name: str) -> type[Connector]:
