@@ -8,7 +8,7 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from fleetdx.failure import CannotGoOn
@@ -31,10 +31,21 @@ def die_with_parent() -> None:
 
 
 class ServerProcess:
-    """One child process that listens on ``port`` of loopback; its output goes to ``folder/<name>.log``."""
+    """One child process that listens on ``port`` of loopback; its output goes to ``folder/<name>.log``.
 
-    def __init__(self, name: str, command: Sequence[str], folder: Path, port: int) -> None:
+    ``environment`` is all that it has of variables; our own where none is given.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        command: Sequence[str],
+        folder: Path,
+        port: int,
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
         self._name, self._command, self._folder, self.port = name, list(command), folder, port
+        self._environment_of_child = environment
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self, *, within: float = 20.0) -> None:
@@ -48,7 +59,7 @@ class ServerProcess:
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
                 self._command, cwd=self._folder, stdout=log, stderr=log, stdin=subprocess.DEVNULL,
-                preexec_fn=die_with_parent,
+                preexec_fn=die_with_parent, env=self._environment_of_child,
             )  # fmt: skip
         self._pid_file.write_text(f"{self._process.pid} {Path(self._command[0]).name}")
         end = time.monotonic() + within

@@ -80,6 +80,7 @@ class RoundupServer(ServerProcess):
         self._admin(
             "create", "user", f"username={USER}", f"password={PASSWORD}", "address=fleetbot@example.test", "roles=User"
         )
+        self._admin("create", "status", "name=wont-fix", "order=9")
         (self._home / "ready").touch()
 
     def _let_its_account_in(self) -> None:

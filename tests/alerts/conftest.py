@@ -9,10 +9,12 @@ from pathlib import Path
 import django
 import pytest
 from faulty_proxy import FaultyProxy
+from redmine_server import running_redmine
 from roundup_server import running_roundup
 from rt_server import running_rt
 
 from fleetdx.data_folder import DataFolder
+from fleetdx.servers.redmine import RedmineServer
 from fleetdx.servers.roundup import RoundupServer
 from fleetdx.servers.rt import RtServer
 from fleetdx.wiring import connect_relational, disconnect_relational
@@ -55,6 +57,13 @@ def roundup() -> Iterator[RoundupServer]:
 def rt(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RtServer]:
     """A real Request Tracker; each test files under keys of its own."""
     with running_rt(tmp_path_factory.mktemp("rt")) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def redmine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedmineServer]:
+    """A real Redmine; each test files under keys of its own."""
+    with running_redmine(tmp_path_factory.mktemp("redmine")) as server:
         yield server
 
 

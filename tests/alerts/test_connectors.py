@@ -5,33 +5,38 @@ from __future__ import annotations
 import base64
 import inspect
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, suppress
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
+from time import sleep
 from uuid import uuid4
 
 import httpx
 import pytest
 from faulty_proxy import FaultyProxy
 from ticket_desk import SECRET, TicketDesk, genuine
+from ticket_drafts import draft
+from ticket_people import CLOSED, WONT_FIX, People, people_before
 
 import alerts.connectors
-from alerts.connectors.connector import Connector, Permanent, Retryable, TicketDraft, connector_class
+from alerts.connectors.connector import Connector, Permanent, Retryable, Standing, TellsChanges, connector_class
 from alerts.connectors.http import MAX_ANSWER, send
 from alerts.connectors.roundup import RoundupConnector
 from alerts.connectors.rt import RtConnector
 from alerts.connectors.webhook import WebhookConnector, signature
 from config.settings import Tickets
 from fleetdx.servers.process import free_port
+from fleetdx.servers.redmine import PROJECT
 from fleetdx.servers.roundup import PASSWORD, USER, RoundupServer
 from fleetdx.servers.rt import QUEUE, RtServer
 
-HELPERS = {"__init__", "connector", "http"}
+HELPERS = {"__init__", "connector", "http", "paging", "standing"}
 NAMES = sorted(path.stem for path in Path(alerts.connectors.__path__[0]).glob("*.py") if path.stem not in HELPERS)
 
 
 def test_all_connectors_are_here() -> None:
-    assert NAMES == ["roundup", "rt", "webhook"]
+    assert NAMES == ["redmine", "roundup", "rt", "webhook"]
 
 
 @pytest.fixture(params=NAMES)
@@ -48,9 +53,14 @@ def served(name: str, request: pytest.FixtureRequest) -> Iterator[FaultyProxy]:
 
 
 def built(name: str, port: int, *, timeout_s: float = 20.0, user: str | None = USER) -> Connector:
-    path, secret = {"roundup": ("/fleet", PASSWORD), "rt": ("", PASSWORD), "webhook": ("/tickets", SECRET)}[name]
+    path, queue, secret = {
+        "redmine": ("", PROJECT, PASSWORD),
+        "roundup": ("/fleet", None, PASSWORD),
+        "rt": ("", QUEUE, PASSWORD),
+        "webhook": ("/tickets", None, SECRET),
+    }[name]
     url = f"http://127.0.0.1:{port}{path}"
-    chosen = Tickets(connector=name, url=url, queue=QUEUE, user=user, timeout_s=timeout_s)
+    chosen = Tickets(connector=name, url=url, queue=queue, user=user, timeout_s=timeout_s)
     return connector_class(name).from_settings(chosen, secret)
 
 
@@ -58,22 +68,6 @@ def built(name: str, port: int, *, timeout_s: float = 20.0, user: str | None = U
 def connector(name: str, served: FaultyProxy) -> Iterator[Connector]:
     with closing(built(name, served.port)) as made:
         yield made
-
-
-def draft(key: str | None = None, **given: str) -> TicketDraft:
-    words = {
-        "title": "EMU-01-A: 供风系统泄漏 (major)",
-        "body": "What was seen:\n  51 % — “normal” 24 %\n\n严重",
-        **given,
-    }
-    return TicketDraft(
-        key=key or f"{uuid4()}/AIR-LEAK/1",
-        asset_id="EMU-01-A",
-        failure_mode="AIR-LEAK",
-        severity="major",
-        data={"asset_id": "EMU-01-A", "evidence": [{"feature": "a", "value": 1.5}]},
-        **words,
-    )
 
 
 # What every connector does.
@@ -149,7 +143,7 @@ def test_an_answer_that_is_lost_is_retryable_and_the_ticket_is_found_after(
     connector: Connector, served: FaultyProxy
 ) -> None:
     wanted = draft()
-    served.method, served.path = "POST", "issue" if connector.name == "roundup" else ""
+    served.method, served.path = "POST", "/issue" if connector.name == "roundup" else ""
     served.faults.append("drop")
     with pytest.raises(Retryable):
         connector.create(wanted)
@@ -167,6 +161,85 @@ def test_a_server_that_takes_too_long_is_retryable(name: str, served: FaultyProx
 
 def calls(connector: Connector) -> list[Callable[[], object]]:
     return [lambda: connector.search("A/B/1"), lambda: connector.create(draft()), lambda: connector.read("1")]
+
+
+# What every connector does whose system people work in.
+
+WITH_PEOPLE = [name for name in NAMES if name in CLOSED]
+
+
+@pytest.fixture
+def people(name: str, connector: Connector, request: pytest.FixtureRequest) -> Iterator[People]:
+    with closing(people_before(name, request.getfixturevalue(name))) as before:
+        yield before
+
+
+def test_those_that_tell_what_people_did() -> None:
+    assert [name for name in NAMES if issubclass(connector_class(name), TellsChanges)] == WITH_PEOPLE
+
+
+@pytest.mark.parametrize("name", WITH_PEOPLE, indirect=True)
+def test_what_people_closed_or_will_not_fix_is_told_apart(name: str, connector: Connector, people: People) -> None:
+    filed = connector.create(draft())
+    assert filed.standing is Standing.OPEN
+    for status, standing in ((CLOSED[name], Standing.CLOSED), (WONT_FIX[name], Standing.WONT_FIX)):
+        people.set_status(filed.external_key, status)
+        held = connector.search(filed.key)
+        assert held is not None
+        assert (held.external_key, held.status, held.standing) == (filed.external_key, status, standing)
+        assert connector.read(filed.external_key) == held
+
+
+@pytest.mark.parametrize("name", WITH_PEOPLE, indirect=True)
+def test_a_failure_that_is_back_opens_its_ticket_again_and_leaves_what_people_wrote(
+    name: str, connector: Connector, people: People
+) -> None:
+    filed = connector.create(draft())
+    people.rename(filed.external_key, "渗漏 at the valve")
+    people.set_status(filed.external_key, CLOSED[name])
+    again = draft(filed.key.removesuffix("1") + "2", body="It is back: 53 %\n\n又出现了")
+    for _ in range(2):
+        held = connector.follow_up(filed.external_key, again)
+        assert (held.external_key, held.key, held.standing) == (filed.external_key, filed.key, Standing.OPEN)
+    assert people.title(filed.external_key) == "渗漏 at the valve"
+    said = people.said(filed.external_key)
+    assert len(said) == 2
+    assert "It is back: 53 %" in said[1]
+    assert "又出现了" in said[1]
+    assert connector.search(again.key) is None
+
+
+@pytest.mark.parametrize("name", WITH_PEOPLE, indirect=True)
+def test_a_reply_whose_answer_was_lost_is_not_said_twice(
+    connector: Connector, people: People, served: FaultyProxy
+) -> None:
+    filed = connector.create(draft())
+    again = draft(filed.key.removesuffix("1") + "2")
+    for method in ("POST", "PUT", "PATCH"):
+        served.method = method
+        served.faults.clear()
+        served.faults.append("drop")
+        with suppress(Retryable):
+            connector.follow_up(filed.external_key, again)
+    served.faults.clear()
+    connector.follow_up(filed.external_key, again)
+    assert len(people.said(filed.external_key)) == 2
+
+
+@pytest.mark.parametrize("name", WITH_PEOPLE, indirect=True)
+def test_what_changed_is_told_in_order_and_each_once(name: str, connector: Connector, people: People) -> None:
+    assert isinstance(connector, TellsChanges)
+    first, second = connector.create(draft()), connector.create(draft())
+    assert first.changed_at is not None
+    sleep(1.1)  # these systems write down seconds
+    people.set_status(first.external_key, CLOSED[name])
+    told = [one for one in connector.changed(first.changed_at) if one.key in (first.key, second.key)]
+    assert [one.key for one in told] == [second.key, first.key]
+    assert told[1].standing is Standing.CLOSED
+    assert told[1].changed_at is not None
+    assert told[1].changed_at > first.changed_at
+    assert [one.key for one in connector.changed(told[1].changed_at)][-1:] == [first.key]
+    assert list(connector.changed(told[1].changed_at + timedelta(seconds=5))) == []
 
 
 # The protocol's own.

@@ -1,0 +1,26 @@
+"""A real Redmine for tests, on a free port of loopback."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from servers import missing
+
+from fleetdx.servers import redmine
+from fleetdx.servers.process import free_port
+from fleetdx.servers.redmine import RedmineServer
+
+
+@contextmanager
+def running_redmine(folder: Path) -> Iterator[RedmineServer]:
+    """Run a Redmine whose state lies in ``folder``; skip the test where it is not installed."""
+    if not redmine.installed():
+        missing("redmine", "apt install redmine redmine-sqlite puma, or make test-tickets")
+    server = RedmineServer(folder, free_port())
+    server.start()
+    try:
+        yield server
+    finally:
+        server.stop()
