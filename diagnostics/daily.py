@@ -88,6 +88,7 @@ class DailyCycle:
                 without_incomplete(panel, min_completeness),
                 pd.Series(site.id, index=panel.index.get_level_values(0).unique()),
                 since=np.datetime64(day - timedelta(days=back), "D"),
+                further=model.ensemble.further if model is not None else (),
             )
             derived = _without_silent_zeros(derived, min_completeness)
         settling = self._settling(site, day, asset_ids, end)

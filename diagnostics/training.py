@@ -16,7 +16,7 @@ from config.settings import Settings
 from diagnostics.daily import ActiveModel, without_incomplete
 from diagnostics.ledger import Ledger
 from models.derive import derived_panel
-from models.ensemble import Ensemble
+from models.ensemble import Ensemble, further_columns
 from models.failure import FailureModel
 from models.labels import healthy_days
 from models.persistence import Persistence
@@ -81,7 +81,7 @@ class Trainer:
             zones=zones,
         )
         known = without_incomplete(base, self._settings.daily.min_completeness)
-        derived = derived_panel(known, groups)
+        derived = derived_panel(known, groups, further=further_columns(settings.detectors))
         try:
             ensemble = Ensemble.fit(
                 derived,

@@ -15,11 +15,12 @@ ever moved there is no scale, and z is unknown, or zero at the median itself.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from scipy.special import betainc
 
 from models.features import STATISTICS
 from models.grid import Floats, Grid
@@ -33,6 +34,14 @@ MIN_PEERS = 4
 """Other assets of the group that must be known that day."""
 CLIP = 12.0
 """Sigmas beyond which more says nothing new."""
+FURTHER = ("drift", "excess")
+"""Kinds of columns that are derived only where a detector reads them."""
+DRIFT_DAYS = 14
+"""Days, today included, whose weighted mean is compared with the days of the look-back before them."""
+DRIFT_MEMORY = 0.2
+"""Weight of the newest day in that mean; of each day before it, four fifths of the next one's."""
+MAX_EXCESS = CLIP**2 / 2
+"""About what a deviation of ``CLIP`` sigmas is as the negative log of a probability."""
 SPREAD_PRIOR = 10.0
 RATE_PRIOR_SETS = 0.5
 """Shape of the gamma prior of a rate's ratio to what was expected: one set where none was expected is exp(1.1) = 3."""
@@ -44,10 +53,13 @@ _ROUNDING = 1e-9
 _WINDOW_VALUES = 250_000  # of a block of windows: it is sorted in cache
 
 
-def derived_panel(base: pd.DataFrame, groups: pd.Series, *, since: np.datetime64 | None = None) -> pd.DataFrame:
+def derived_panel(
+    base: pd.DataFrame, groups: pd.Series, *, since: np.datetime64 | None = None, further: Collection[str] = ()
+) -> pd.DataFrame:
     """Return the base columns and the look-back columns ``.own``, ``.peers``, ``.rate`` and ``faults.novel``.
 
-    ``base`` is a panel of assets of one type (see ``models.features``), ``groups`` the peer group of each asset id.
+    ``base`` is a panel of assets of one type (see ``models.features``), ``groups`` the peer group of each asset id;
+    ``further`` names the kinds of ``FURTHER`` that are wanted too: ``.drift`` of statistics, ``.excess`` of faults.
     The result has the rows of ``base``, or those from day ``since`` on (the days before are then read only as past).
     Raises ``KeyError`` where an asset has no group.
     """
@@ -67,16 +79,19 @@ def derived_panel(base: pd.DataFrame, groups: pd.Series, *, since: np.datetime64
         values = grid.spread(base[name])
         columns[f"{name}.own"] = grid.gather(_against_own_past(values, first))[kept]
         columns[f"{name}.peers"] = grid.gather(_against_peers(values, group, first))[kept]
-    columns |= {name: values[kept] for name, values in _fault_columns(base, grid)}
-    own = [f"{name}.own" for name in statistics]
-    order = [*own, *(f"{name}.peers" for name in statistics), *(c for c in columns if c.startswith("faults."))]
+        if "drift" in further:
+            columns[f"{name}.drift"] = grid.gather(_drift(values, group, first))[kept]
+    columns |= {name: values[kept] for name, values in _fault_columns(base, grid, excess="excess" in further)}
+    kinds = ("own", "peers", "drift") if "drift" in further else ("own", "peers")
+    order = [f"{name}.{kind}" for kind in kinds for name in statistics]
+    order += [name for name in columns if name.startswith("faults.")]
     derived = pd.DataFrame(columns, index=base.index[kept])[order]
     return pd.concat([base[kept], derived], axis=1)
 
 
 def is_look_back(column: str) -> bool:
     """Whether a column of a derived panel says what a day means, not what it was: these feed the detectors."""
-    return column.endswith((".own", ".peers", ".rate")) or column == "faults.novel"
+    return column.endswith((".own", ".peers", ".rate", ".drift", ".excess")) or column == "faults.novel"
 
 
 def _is_statistic(column: str) -> bool:
@@ -126,6 +141,46 @@ def _against_peers(values: Floats, group: NDArray[np.intp], first: int) -> Float
     return z
 
 
+def _drift(values: Floats, group: NDArray[np.intp], first: int) -> Floats:
+    """How far the recent days' weighted mean lies from the asset's own days before them, in its standard errors.
+
+    An exponentially weighted moving average (Roberts, Technometrics 1, 1959) over ``DRIFT_DAYS``, against the median
+    of the look-back before those days, so that a slow drift does not become its own reference. What the whole group
+    does (the season, the day's work) is taken out first, where the group is large enough to say what that is.
+    """
+    values = _beside_group(values, group)
+    assets, days = values.shape
+    mean, centre, spread, known, share = (np.full(values.shape, np.nan) for _ in range(5))
+    weights = DRIFT_MEMORY * (1 - DRIFT_MEMORY) ** np.arange(DRIFT_DAYS)[::-1]
+    padded = np.concatenate([np.full((assets, LOOK_BACK_DAYS), np.nan), values], axis=1)
+    windows = np.lib.stride_tricks.sliding_window_view(padded, LOOK_BACK_DAYS + 1, axis=1)[:, first:days]
+    for block in _blocks(assets, windows.shape[1] * LOOK_BACK_DAYS):
+        recent = windows[block, :, -DRIFT_DAYS:]
+        there = np.isfinite(recent)
+        weight = np.where(there, weights, 0.0)
+        total = np.where(there.sum(axis=-1) >= MIN_DAYS, weight.sum(axis=-1), np.nan)
+        mean[block, first:] = (weight * np.nan_to_num(recent)).sum(axis=-1) / total
+        share[block, first:] = (weight**2).sum(axis=-1) / total**2
+        before = np.array(windows[block, :, :-DRIFT_DAYS])
+        centre[block, first:], spread[block, first:], known[block, first:] = _median_and_spread(before)
+    fleet = _usual(np.where(known >= MIN_DAYS, spread, np.nan), axis=0)
+    # The variance of the weighted mean, and of the median of n normal days, pi / 2n, both in the spread's.
+    error = np.sqrt(share + np.pi / 2 / np.maximum(known, 1))
+    z = _z(mean, centre, _shrunk(spread, known, fleet) * error)
+    return np.where(np.isnan(values) | (known < MIN_DAYS), np.nan, z)
+
+
+def _beside_group(values: Floats, group: NDArray[np.intp]) -> Floats:
+    """Return the values less the group's median that day, or as they are in a group too small to have one."""
+    beside = values.copy()
+    for number in range(group.max(initial=-1) + 1):
+        members = group == number
+        if members.sum() > MIN_PEERS:
+            centre, _, known = _median_and_spread(np.array(values[members].T))
+            beside[members] = values[members] - np.where(known > MIN_PEERS, centre, np.nan)
+    return beside
+
+
 def _blocks(length: int, values_each: int) -> Iterator[slice]:
     step = max(1, _WINDOW_VALUES // max(values_each, 1))
     for start in range(0, length, step):
@@ -172,12 +227,16 @@ def _z(values: Floats, centre: Floats, spread: Floats) -> Floats:
     return np.clip(np.where(away == 0, 0.0, away / scale), -CLIP, CLIP)
 
 
-def _fault_columns(base: pd.DataFrame, grid: Grid) -> Iterator[tuple[str, Floats]]:
+def _fault_columns(base: pd.DataFrame, grid: Grid, *, excess: bool) -> Iterator[tuple[str, Floats]]:
     """Yield ``faults.<code>.rate`` of each code, ``faults.rate`` of all together, and ``faults.novel``.
 
     A rate is ln((a + sets) / (a + expected)), the log of the posterior mean of how many times more sets there were
     than expected, under a gamma prior of mean one and shape a (DuMouchel, Am. Stat. 53, 1999). Expected is
     exposure times the asset's past rate, itself shrunk towards the fleet's: a busy day is no anomaly.
+
+    ``.excess`` is -ln of the probability of so many sets or more in those hours. The sets of the past, a gamma
+    distribution of the rate, make those to come negative binomial (Gelman et al., Bayesian Data Analysis, 2.6), with
+    the tail P(X >= k) = I(h / (h + b); k, a) for shape a, past hours b and hours to come h.
     """
     names = [c for c in base.columns if c.startswith("faults.") and c.endswith(".count")]
     if "faults.count" not in base:
@@ -198,6 +257,12 @@ def _fault_columns(base: pd.DataFrame, grid: Grid) -> Iterator[tuple[str, Floats
         own_rate = (past + prior_hours * fleet_rate) / np.maximum(past_hours + prior_hours, 1)
         rate = np.log((RATE_PRIOR_SETS + recent) / (RATE_PRIOR_SETS + own_rate * recent_hours))
         yield name.removesuffix("count") + "rate", grid.gather(np.where(sayable, rate, np.nan))
+        if excess:
+            shape = RATE_PRIOR_SETS + past + prior_hours * fleet_rate
+            share = recent_hours / np.maximum(recent_hours + past_hours + prior_hours, 1)
+            tail = np.where(recent > 0, betainc(np.maximum(recent, 1), shape, share), 1.0)
+            surprise = np.minimum(-np.log(np.maximum(tail, 1e-300)), MAX_EXCESS)
+            yield name.removesuffix("count") + "excess", grid.gather(np.where(sayable, surprise, np.nan))
         if name != "faults.count":
             novel += (sets > 0) & (recent + past == sets)
     seen_days = past_days + _recent(known.astype(np.float64)) - 1

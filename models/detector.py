@@ -21,6 +21,10 @@ class Detector(Protocol):
     """
 
     name: ClassVar[str]
+    reads: ClassVar[tuple[str, ...]]
+    """Endings of the columns that it reads of a derived panel (``models.derive``); none: it reads raw signals, whose
+    rows are samples (``models.detectors.windowed``), and no ensemble of asset-days takes it.
+    """
 
     def __init__(self, *, seed: int = 0) -> None:
         """Start no work; ``seed`` is of whatever the detector draws by chance."""

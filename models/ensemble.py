@@ -12,9 +12,9 @@ import pandas as pd
 
 from models.arrays import load_arrays, save_arrays
 from models.calibration import Calibration
-from models.derive import is_look_back
+from models.derive import FURTHER
 from models.detector import Detector
-from models.detectors import detector_class
+from models.detectors import columns_read, detector_class
 from models.grid import Floats
 from models.persistence import Persistence
 from models.threshold import budget_threshold
@@ -76,13 +76,17 @@ class Ensemble:
     ) -> Self:
         """Learn from the healthy rows of a derived panel (``models.derive``); the others are passed over.
 
-        ``healthy`` has the panel's index. All look-back columns are used that are known on enough days, vary, and are
-        no copy of another. Raises ``ValueError`` where too little is left to learn from.
+        ``healthy`` has the panel's index. All columns are used that the detectors read, are known on enough days, vary,
+        and are no copy of another; a detector that finds none is left out, as the fault log's is where there are no
+        faults. Raises ``ValueError`` where too little is left to learn from, or a detector reads no panel at all.
         """
         if not healthy.index.equals(panel.index):
             raise ValueError("healthy does not have the panel's index")
+        unfit = [name for name in detectors if not detector_class(name).reads]
+        if unfit:
+            raise ValueError(f"detector {unfit[0]!r} reads raw signals, not asset-days")
         usable = healthy.to_numpy(dtype=bool) & _complete(panel, min_completeness)
-        features = _informative(panel[usable])
+        features = _informative(panel[usable], tuple(columns_read(detectors)))
         matrix = _inputs(panel, features)
         usable &= matrix.notna().to_numpy().mean(axis=1) >= 0.5
         learning = matrix[usable]
@@ -92,8 +96,11 @@ class Ensemble:
         levels = pd.DataFrame(index=panel.index[usable])
         for name in detectors:
             kind = detector_class(name)
-            fitted[name] = kind(seed=seed).fit(learning)
-            unseen = _cross_scored(kind, learning, seed)
+            its = learning[[feature for feature in features if feature.endswith(kind.reads)]]
+            if its.empty:
+                continue
+            fitted[name] = kind(seed=seed).fit(its)
+            unseen = _cross_scored(kind, its, seed)
             calibrations[name] = Calibration.fit(unseen)
             levels[name] = calibrations[name].level(unseen)
         combined = _combined(levels.to_numpy())
@@ -117,6 +124,11 @@ class Ensemble:
     def thresholds(self) -> Mapping[str, float]:
         """Threshold of each detector and of ``ensemble`` on its raw score."""
         return {name: self._calibrations[name].score(level) for name, level in self.threshold_levels.items()}
+
+    @property
+    def further(self) -> frozenset[str]:
+        """Which of ``models.derive.FURTHER`` its features are of: the panel that it scores has to hold them."""
+        return further_columns(self.detectors)
 
     @property
     def detectors(self) -> tuple[str, ...]:
@@ -220,6 +232,12 @@ class Ensemble:
         return np.column_stack([detector.score(matrix).to_numpy() for detector in self._detectors.values()])
 
 
+def further_columns(detectors: Sequence[str]) -> frozenset[str]:
+    """Return which of ``models.derive.FURTHER`` detectors read, to be derived for them."""
+    read = columns_read(detectors)
+    return frozenset(kind for kind in FURTHER if f".{kind}" in read)
+
+
 def _canaries(features: int) -> Floats:
     """Rows from typical to strange, some with a gap, the same for ever."""
     spread = np.geomspace(0.1, 10.0, _CANARIES)[:, None]
@@ -241,8 +259,8 @@ def _inputs(panel: pd.DataFrame, features: Sequence[str]) -> pd.DataFrame:
     return matrix.assign(**{name: matrix[name].clip(lower=0.0) for name in rates})
 
 
-def _informative(panel: pd.DataFrame) -> list[str]:
-    columns = [name for name in panel.columns if is_look_back(name)]
+def _informative(panel: pd.DataFrame, endings: tuple[str, ...]) -> list[str]:
+    columns = [name for name in panel.columns if name.endswith(endings)]
     matrix = _inputs(panel, columns)
     seen: set[bytes] = set()
     kept = []

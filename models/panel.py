@@ -12,8 +12,11 @@ Columns are named by where they come from:
 ``<signal>.<stat>``        statistic of one signal over the day, in its unit (``oil_temp.p95``)
 ``<signal>.<stat>.own``    robust z of it against the asset's own past days (sigmas)
 ``<signal>.<stat>.peers``  robust z of it against the same type at the same site on the same day (sigmas)
+``<signal>.<stat>.drift``  how far its mean of the last two weeks has moved from the asset's days before, against what
+                           the others did (standard errors; derived only where a detector reads it)
 ``faults.<code>.count``    times the code was set that day
 ``faults.<code>.rate``     log of the sets of the last days over what exposure and the asset's own past let expect
+``faults.<code>.excess``   -ln of the probability of so many sets or more (derived only where a detector reads it)
 ``faults.count``           sets of all codes, and ``faults.rate`` of them; ``faults.novel``: codes set that day and on
                            none of the asset's days in the look-back
 ``exposure.hours``         hours in operation; ``exposure.distance``: distance covered, counter's unit

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import inspect
 import pkgutil
+from collections.abc import Iterable
 from typing import cast
 
 from models.detector import Detector
@@ -24,3 +25,8 @@ def detector_class(name: str) -> type[Detector]:
         if found.__module__ == module.__name__ and getattr(found, "name", None) == name:
             return cast(type[Detector], found)
     raise ValueError(f"{module.__name__} holds no class with the name {name!r}")
+
+
+def columns_read(names: Iterable[str]) -> frozenset[str]:
+    """Return the endings of the columns that detectors read."""
+    return frozenset(ending for name in names for ending in detector_class(name).reads)

@@ -33,6 +33,7 @@ class IsolationForest:
     """
 
     name: ClassVar[str] = "isolation_forest"
+    reads: ClassVar[tuple[str, ...]] = (".own", ".peers", ".rate", "faults.novel")
 
     def __init__(self, *, seed: int = 0) -> None:
         self._seed = seed

@@ -36,6 +36,7 @@ class PCA:
     """
 
     name: ClassVar[str] = "pca"
+    reads: ClassVar[tuple[str, ...]] = (".own", ".peers", ".rate", "faults.novel")
 
     def __init__(self, *, seed: int = 0) -> None:
         del seed  # nothing is drawn

@@ -30,6 +30,7 @@ class RobustZ:
     """
 
     name: ClassVar[str] = "robust_z"
+    reads: ClassVar[tuple[str, ...]] = (".own", ".peers", ".rate", "faults.novel")
 
     def __init__(self, *, seed: int = 0) -> None:
         del seed  # nothing is drawn

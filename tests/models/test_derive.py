@@ -9,8 +9,9 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.stats import nbinom
 
-from models.derive import CLIP, LOOK_BACK_DAYS, derived_panel, is_look_back
+from models.derive import CLIP, FURTHER, LOOK_BACK_DAYS, MAX_EXCESS, derived_panel, is_look_back
 from models.panel import panel_index
 
 FIRST = np.datetime64("2026-01-01")
@@ -89,6 +90,35 @@ class Slow:
         spreads = [mad(p) for p in past if len(p) >= 5]
         return z(value, float(np.median(today)), mad(today), len(today), usual(spreads) if spreads else mad(today))
 
+    def beside(self, asset: str, day: pd.Timestamp, name: str, start: int, end: int) -> list[tuple[int, float]]:
+        """The known values less the group's median of their day, and how many days ago each is."""
+        members = [a for a in self.assets if GROUPS[a] == GROUPS[asset]]
+        found = []
+        for ago in range(start, end):
+            at = day - pd.Timedelta(days=ago)
+            today = [v for a in members for v in self.known(a, at, name, 0, 1)]
+            middle = np.median(today) if len(today) > 4 else np.nan
+            if len(members) <= 4:
+                middle = 0.0
+            found += [(ago, v - middle) for v in self.known(asset, at, name, 0, 1) if not np.isnan(middle)]
+        return found
+
+    def drift(self, asset: str, day: pd.Timestamp, name: str) -> float:
+        pasts = {a: np.array([v for _, v in self.beside(a, day, name, 14, 61)]) for a in self.assets}
+        recent = self.beside(asset, day, name, 0, 14)
+        if len(recent) < 7 or recent[0][0] != 0 or len(pasts[asset]) < 7:
+            return np.nan
+        weights = np.array([0.8**ago for ago, _ in recent])
+        mean = float((weights * [v for _, v in recent]).sum() / weights.sum())
+        fleet = usual([mad(p) for p in pasts.values() if len(p) >= 7])
+        past = pasts[asset]
+        error = np.sqrt((weights**2).sum() / weights.sum() ** 2 + np.pi / 2 / len(past))
+        spread = np.sqrt((len(past) * mad(past) ** 2 + 10 * fleet**2) / (len(past) + 10)) * error
+        centre = float(np.median(past))
+        if abs(mean - centre) <= 1e-9 * abs(centre):
+            return 0.0
+        return float(np.clip((mean - centre) / spread, -CLIP, CLIP)) if spread > 1e-9 * abs(centre) else np.nan
+
     def _hours(self, asset: str, day: pd.Timestamp) -> float:
         row = self.rows.get((asset, day))
         if row is None or np.isnan(row["faults.count"]):
@@ -101,19 +131,23 @@ class Slow:
     def total_hours(self, asset: str, day: pd.Timestamp, start: int, end: int) -> float:
         return sum(self.hours(asset, day - pd.Timedelta(days=d)) for d in range(start, end))
 
-    def rate(self, asset: str, day: pd.Timestamp, name: str) -> float:
+    def rate(self, asset: str, day: pd.Timestamp, name: str) -> tuple[float, float]:
         end = LOOK_BACK_DAYS + 1
         past_days = sum(len(self.known(a, day, "faults.count", 3, end)) for a in self.assets)
         if np.isnan(self.rows[asset, day][name]) or past_days < 7:
-            return np.nan
+            return np.nan, np.nan
         fleet_hours = sum(self.total_hours(a, day, 3, end) for a in self.assets)
         fleet_rate = sum(self.known(a, day, name, 3, end).sum() for a in self.assets) / fleet_hours
         prior = 14 * fleet_hours / past_days
         own = (self.known(asset, day, name, 3, end).sum() + prior * fleet_rate) / (
             self.total_hours(asset, day, 3, end) + prior
         )
-        recent = self.known(asset, day, name, 0, 3).sum()
-        return float(np.log((0.5 + recent) / (0.5 + own * self.total_hours(asset, day, 0, 3))))
+        recent, hours = self.known(asset, day, name, 0, 3).sum(), self.total_hours(asset, day, 0, 3)
+        past_hours = self.total_hours(asset, day, 3, end) + prior
+        shape = own * past_hours + 0.5
+        tail = nbinom.sf(recent - 1, shape, past_hours / (past_hours + hours))
+        rate = np.log((0.5 + recent) / (0.5 + own * hours))
+        return float(rate), min(float(-np.log(tail)) if recent else 0.0, MAX_EXCESS)
 
     def novel(self, asset: str, day: pd.Timestamp) -> float:
         if np.isnan(self.rows[asset, day]["faults.count"]):
@@ -132,16 +166,16 @@ class Slow:
 @pytest.mark.parametrize("seed", [0, 1])
 def test_derived_columns_agree_with_a_loop(seed: int) -> None:
     frame = base(seed=seed)
-    derived = derived_panel(frame, GROUPS)
+    derived = derived_panel(frame, GROUPS, further=FURTHER)
     pd.testing.assert_frame_equal(derived[frame.columns], frame, check_exact=True)
     slow = Slow(frame)
     rng = np.random.default_rng(seed)
     for number in rng.choice(len(frame), 60, replace=False):
         asset, day = frame.index[number]
         expected = {f"{n}.{kind}": call(asset, day, n) for n in ("temp.mean", "still.max", "rare.p95")
-                    for kind, call in (("own", slow.own), ("peers", slow.peers))}  # fmt: skip
+                    for kind, call in (("own", slow.own), ("peers", slow.peers), ("drift", slow.drift))}  # fmt: skip
         for name in ("faults.F1", "faults.F2", "faults"):
-            expected[f"{name}.rate"] = slow.rate(asset, day, f"{name}.count")
+            expected[f"{name}.rate"], expected[f"{name}.excess"] = slow.rate(asset, day, f"{name}.count")
         expected["faults.novel"] = slow.novel(asset, day)
         assert set(expected) == {c for c in derived if is_look_back(c)} == set(derived.columns) - set(frame.columns)
         for name, value in expected.items():
@@ -155,10 +189,10 @@ def test_what_comes_later_changes_nothing(seed: int, day: int, later: float) -> 
     kept = frame.index.get_level_values(1) <= pd.Timestamp(FIRST + day)
     changed = frame.copy()
     changed.loc[~kept] = later
-    whole = derived_panel(frame, GROUPS)[kept]
-    pd.testing.assert_frame_equal(derived_panel(changed, GROUPS)[kept], whole, check_exact=True)
+    whole = derived_panel(frame, GROUPS, further=FURTHER)[kept]
+    pd.testing.assert_frame_equal(derived_panel(changed, GROUPS, further=FURTHER)[kept], whole, check_exact=True)
     if set(frame[kept].index.get_level_values(0)) == set(GROUPS.index):
-        pd.testing.assert_frame_equal(derived_panel(frame[kept], GROUPS), whole, rtol=1e-12)
+        pd.testing.assert_frame_equal(derived_panel(frame[kept], GROUPS, further=FURTHER), whole, rtol=1e-12)
 
 
 def test_a_day_needs_no_more_past_than_the_look_back() -> None:
@@ -166,8 +200,8 @@ def test_a_day_needs_no_more_past_than_the_look_back() -> None:
     frame = base(days=140)
     last = FIRST + 139
     in_reach = frame.index.get_level_values(1) >= pd.Timestamp(last - LOOK_BACK_DAYS)
-    today = derived_panel(frame[in_reach], GROUPS, since=last)
-    walked = derived_panel(frame, GROUPS)
+    today = derived_panel(frame[in_reach], GROUPS, since=last, further=FURTHER)
+    walked = derived_panel(frame, GROUPS, further=FURTHER)
     assert set(today.index.get_level_values(1)) == {pd.Timestamp(last)}
     pd.testing.assert_frame_equal(today, walked[walked.index.get_level_values(1) == pd.Timestamp(last)], rtol=1e-12)
 
@@ -182,9 +216,50 @@ def test_a_busy_day_is_no_anomaly_and_a_burst_of_faults_is() -> None:
     busy, burst = ("A1", last), ("A2", last)
     frame.loc[busy, ["exposure.hours", "faults.F1.count"]] = [24.0, 3.0]
     frame.loc[burst, "faults.F1.count"] = 30.0
-    rate = derived_panel(frame, GROUPS)["faults.F1.rate"]
+    derived = derived_panel(frame, GROUPS, further=["excess"])
+    rate, excess = derived["faults.F1.rate"], derived["faults.F1.excess"]
     assert abs(rate[busy]) < 0.01
     assert rate[burst] > 2
+    assert excess[busy] < 1.5  # so many sets or more: no rarer than one day in four
+    assert excess[burst] > 20
+
+
+def test_the_same_faults_surprise_on_an_idle_day_and_not_on_a_busy_one() -> None:
+    frame = base(days=60, gaps=0.0)
+    frame["exposure.hours"] = 8.0
+    frame["faults.F1.count"] = frame["faults.count"] = 1.0
+    last = pd.Timestamp(FIRST + 59)
+    frame.loc[("A1", last), ["exposure.hours", "faults.F1.count"]] = [72.0, 9.0]
+    frame.loc[("A2", last), "faults.F1.count"] = 9.0
+    excess = derived_panel(frame, GROUPS, further=["excess"])["faults.F1.excess"]
+    assert excess["A1", last] < 1.5 < 6 < excess["A2", last]
+
+
+def test_a_slow_drift_is_seen_in_the_mean_of_days_and_a_season_is_none() -> None:
+    """Each day lies within three sigmas of the asset's own past; two weeks of them do not."""
+    frame = base(days=75, gaps=0.0)
+    day = (frame.index.get_level_values(1).to_numpy() - FIRST) / np.timedelta64(1, "D")
+    asset = frame.index.get_level_values(0)
+    noise = np.random.default_rng(3).normal(0, 1, len(frame))
+    frame["temp.mean"] = 60 + noise + 0.1 * np.maximum(day - 55, 0) * np.where(asset == "A3", 1.0, 0.0)
+    frame["season.mean"] = 60 + noise + 0.3 * np.maximum(day - 55, 0)
+    derived = derived_panel(frame, GROUPS, further=["drift"])
+    last = derived.index.get_level_values(1) == pd.Timestamp(FIRST + 74)
+    drift = derived["temp.mean.drift"][last].droplevel(1)
+    assert abs(derived["temp.mean.own"][last].droplevel(1)["A3"]) < 3
+    assert drift["A3"] > 3.5
+    north = GROUPS.index[GROUPS == "north"].drop("A3")  # large enough to know what all did
+    assert drift[north].abs().max() < 3
+    assert derived["season.mean.drift"][last].droplevel(1)[north].abs().max() < 3
+
+
+def test_further_columns_are_derived_only_when_asked_for() -> None:
+    plain, all_kinds = derived_panel(base(), GROUPS), derived_panel(base(), GROUPS, further=FURTHER)
+    assert not [name for name in plain if name.endswith((".drift", ".excess"))]
+    assert [name for name in all_kinds if name not in plain] == [
+        *(f"{name}.drift" for name in ("temp.mean", "still.max", "rare.p95")),
+        "faults.F1.excess", "faults.F2.excess", "faults.excess",
+    ]  # fmt: skip
 
 
 def test_a_signal_that_never_moved_has_no_scale_and_one_that_barely_moved_does_not_explode() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Collection
 from pathlib import Path
 
 import numpy as np
@@ -10,8 +11,9 @@ import pandas as pd
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from models.derive import derived_panel
-from models.ensemble import Ensemble
+from models.derive import FURTHER, derived_panel
+from models.detectors import detector_names
+from models.ensemble import Ensemble, further_columns
 from models.panel import panel_index
 from models.persistence import Persistence, openings
 from models.threshold import anomalous
@@ -53,9 +55,9 @@ def base_fleet(seed: int, drifting: int = 0) -> pd.DataFrame:
     return frame
 
 
-def fleet(seed: int, drifting: int = 0) -> pd.DataFrame:
+def fleet(seed: int, drifting: int = 0, further: Collection[str] = ()) -> pd.DataFrame:
     frame = base_fleet(seed, drifting)
-    return derived_panel(frame, pd.Series("all", index=frame.index.get_level_values(0).unique()))
+    return derived_panel(frame, pd.Series("all", index=frame.index.get_level_values(0).unique()), further=further)
 
 
 def fit(panel: pd.DataFrame, budget: float = 1.0, detectors: tuple[str, ...] = SEVERAL) -> Ensemble:
@@ -216,3 +218,34 @@ def test_fitting_needs_something_to_learn_from(training: pd.DataFrame) -> None:
             training, pd.Series(True, index=training.index[1:]), detectors=SEVERAL,
             false_tickets_per_100_asset_days=1, persistence=PERSISTENCE,
         )  # fmt: skip
+
+
+EVERY = tuple(name for name in detector_names() if name != "windowed")
+
+
+def test_each_detector_reads_its_own_columns_and_sees_the_drift() -> None:
+    ensemble = fit(fleet(seed=1, further=FURTHER), detectors=EVERY)
+    assert ensemble.detectors == EVERY
+    assert ensemble.further == further_columns(EVERY) == frozenset(FURTHER)
+    panel = fleet(seed=2, drifting=6, further=FURTHER)
+    last_week = panel.index.get_level_values(1) >= pd.Timestamp(FIRST + DAYS - 7)
+    drifting = panel.index.get_level_values(0) < "A06"
+    levels = ensemble.score(panel)[last_week]
+    known = levels.notna().all(axis=1)
+    area = {name: roc_auc_score(drifting[last_week][known], levels[name][known]) for name in levels}
+    assert area.pop("score.fault_rate") > 0.75  # a few faults more are all that it can see of the drift
+    assert min(area.values()) > 0.9
+    for name, ending in (("drift", ".drift"), ("peers", ".peers")):
+        parts = ensemble.explain(panel[last_week].head(20), detector=name)
+        assert {part.feature[-6:] for row in parts for part in row} <= {ending}
+
+
+def test_a_detector_that_finds_nothing_to_read_is_left_out(training: pd.DataFrame) -> None:
+    without = training[[name for name in training if not name.startswith("faults.")]]
+    assert fit(without, detectors=("robust_z", "fault_rate")).detectors == ("robust_z",)
+    assert further_columns(SEVERAL) == frozenset()
+
+
+def test_what_reads_raw_signals_is_no_detector_of_days(training: pd.DataFrame) -> None:
+    with pytest.raises(ValueError, match="'windowed' reads raw signals"):
+        fit(training, detectors=("robust_z", "windowed"))
