@@ -5,16 +5,23 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
+from operator import itemgetter
 
 import numpy as np
 import pandas as pd
 from django.db import connection, transaction
 from django.db.models import Model
 
+from alerts.labels import confirmed_records, sound_days
 from alerts.models import Alert, AssetDayRun, FieldRecord, Score
 from alerts.plain import number, plain_contributions, plain_fault_log
+from alerts.probation import under_review
 from alerts.raising import raise_alerts
+from alerts.repeats import mark_repeats
 from alerts.review import close_repaired
+from alerts.speakers import note_speakers
+from config.installation import Installation
+from config.settings import Outcomes
 from diagnostics.records import AnomalyScore, AssetDay, DayOutcome
 from models.panel import panel_index
 
@@ -23,6 +30,15 @@ _ROWS = 500
 
 class DjangoLedger:
     """``diagnostics.ledger.Ledger`` on Django's tables."""
+
+    def __init__(self) -> None:
+        self._outcomes = Outcomes()
+        self._asset_types: Mapping[str, str] = {}
+
+    def adopt(self, installation: Installation) -> None:
+        """Follow this installation's register and settings from now on."""
+        self._outcomes = installation.settings.outcomes
+        self._asset_types = {asset.id: asset.asset_type for asset in installation.register.assets.values()}
 
     def done(self, asset_ids: Collection[str], first: date, last: date) -> Mapping[AssetDay, int]:
         """Return the arrivals revision at which each recorded asset-day was scored."""
@@ -82,7 +98,9 @@ class DjangoLedger:
         for row in again:
             Score.objects.filter(asset_id=row.asset_id, day=row.day).delete()
         _insert([_score_row(score) for o in outcomes for score in o.scores])
-        raise_alerts(outcomes)
+        note_speakers(outcomes, self._asset_types)
+        raise_alerts(under_review(outcomes))
+        mark_repeats(self._outcomes.repeat_days)
 
     @transaction.atomic
     def note_field_records(self, records: Collection[tuple[str, int, str, str]]) -> int:
@@ -99,17 +117,33 @@ class DjangoLedger:
         return FieldRecord.objects.count() - before
 
     def field_records(self, asset_ids: Collection[str], until: int) -> dict[str, pd.DataFrame]:
-        """Return ``failures`` and ``maintenance`` up to an instant (ns): ``asset_id``, ``time`` (ns), ``what``."""
+        """Return ``failures`` and ``maintenance`` up to an instant (ns): ``asset_id``, ``time`` (ns), ``what``.
+
+        What the workshop confirmed and did is among them.
+        """
         wanted = set(asset_ids)
         rows: defaultdict[str, list[tuple[str, int, str]]] = defaultdict(list)
         for record in FieldRecord.objects.filter(at__lte=_instant(until)).order_by("at"):
             if record.asset_id in wanted:
                 at = round(record.at.timestamp() * 1000) * 1_000_000
                 rows[record.kind].append((record.asset_id, at, record.what))
+        for kind, asset_id, found, what in confirmed_records(_instant(until)):
+            if asset_id in wanted:
+                rows[kind].append((asset_id, round(found.timestamp() * 1000) * 1_000_000, what))
         return {
-            name: pd.DataFrame(rows[kind], columns=["asset_id", "time", "what"]).astype({"time": "int64"})
+            name: pd.DataFrame(sorted(rows[kind], key=itemgetter(1)), columns=["asset_id", "time", "what"]).astype(
+                {"time": "int64"}
+            )
             for name, kind in (("failures", "failure"), ("maintenance", "maintenance"))
         }
+
+    def sound_days(self, asset_ids: Collection[str], until: int) -> pd.DataFrame:
+        """Return the asset-days on which an alert spoke and of which the workshop said up to an instant (ns) that
+        nothing was wrong: ``asset_id``, ``day`` (``datetime64``), ``what``, the failure mode.
+        """
+        wanted = set(asset_ids)
+        rows = [row for row in sound_days(_instant(until)) if row[0] in wanted]
+        return pd.DataFrame(rows, columns=["asset_id", "day", "what"]).astype({"day": "datetime64[s]"})
 
     @transaction.atomic
     def close_repaired(self, asset_ids: Collection[str], after: int, until: int) -> int:

@@ -26,12 +26,16 @@ CLEAR_DAYS = 3
 
 @dataclass(frozen=True, slots=True)
 class Life:
-    """Where an alert stands. ``days_seen`` counts days whose condition held, ``days_clear`` those without since."""
+    """Where an alert stands. ``days_seen`` counts days whose condition held, ``days_clear`` those without since.
+
+    One that is ``held``, a repeat offender whose root cause is not known, is not closed by anything.
+    """
 
     state: State
     last_day: date
     days_seen: int = 1
     days_clear: int = 0
+    held: bool = False
 
     @property
     def open(self) -> bool:
@@ -39,9 +43,9 @@ class Life:
         return self.state != "closed"
 
 
-def raised(day: date) -> Life:
+def raised(day: date, *, held: bool = False) -> Life:
     """Return the life of an alert whose condition held for the first time."""
-    return Life("unacknowledged", day)
+    return Life("unacknowledged", day, held=held)
 
 
 def observed(life: Life, day: date, condition: bool | None) -> Life:
@@ -50,20 +54,31 @@ def observed(life: Life, day: date, condition: bool | None) -> Life:
         return life
     if condition:
         state: State = "unacknowledged" if life.state == "returned" else life.state
-        return Life(state, day, life.days_seen + 1, 0)
+        return replace(life, state=state, last_day=day, days_seen=life.days_seen + 1, days_clear=0)
     clear = life.days_clear + 1
+    after = replace(life, last_day=day, days_clear=clear)
     if clear < CLEAR_DAYS or life.state == "returned":
-        return replace(life, last_day=day, days_clear=clear)
-    return Life("closed" if life.state == "acknowledged" else "returned", day, life.days_seen, clear)
+        return after
+    return replace(after, state="returned") if life.state == "unacknowledged" else _over(after)
 
 
 def acknowledged(life: Life) -> Life:
     """Return the life after somebody took note."""
     if life.state == "unacknowledged":
         return replace(life, state="acknowledged")
-    return replace(life, state="closed") if life.state == "returned" else life
+    return _over(replace(life, state="acknowledged")) if life.state == "returned" else life
 
 
 def repaired(life: Life) -> Life:
     """Return the life after the asset was repaired: closed, so that the next time is a new episode."""
-    return replace(life, state="closed")
+    return life if life.held else replace(life, state="closed")
+
+
+def explained(life: Life) -> Life:
+    """Return the life after the root cause became known: closed, where nothing else kept it open."""
+    after = replace(life, held=False)
+    return _over(after) if life.state == "acknowledged" and life.days_clear >= CLEAR_DAYS else after
+
+
+def _over(life: Life) -> Life:
+    return life if life.held else replace(life, state="closed")

@@ -83,6 +83,10 @@ class Alert(models.Model):
     confirmed_by = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+")
     closed_at = models.DateTimeField(null=True)
     closed_reason = models.CharField(max_length=200, blank=True)
+    repeat_of = models.ForeignKey("self", null=True, on_delete=models.SET_NULL, related_name="repeats")
+    """The earlier episode with an outcome after which it came back: this one is a repeat offender."""
+    held = models.BooleanField(default=False)
+    """A repeat offender whose root cause is not recorded yet: nothing closes it."""
 
     class Meta:
         constraints = [
@@ -103,6 +107,8 @@ class AlertDay(models.Model):
     alert = models.ForeignKey(Alert, on_delete=models.CASCADE, related_name="days")
     day = models.DateField()
     condition = models.BooleanField(null=True)
+    source = models.CharField(max_length=120, blank=True, db_index=True)
+    """Who said it, as in the diagnosis."""
     diagnosis = models.JSONField()
 
     class Meta:
@@ -164,3 +170,119 @@ class FieldRecord(models.Model):
 
     def __str__(self) -> str:
         return f"{self.asset_id} {self.at} {self.kind} {self.what}"
+
+
+class Outcome(models.Model):
+    """What the workshop found of an alert. One is current; a correction supersedes it and keeps it."""
+
+    class Verdict(models.TextChoices):
+        """``config.settings.Verdict``."""
+
+        CONFIRMED = "confirmed"
+        FALSE_ALARM = "false_alarm"
+        NO_TROUBLE_FOUND = "no_trouble_found"
+
+    class Source(models.TextChoices):
+        """How it came in."""
+
+        WEBHOOK = "webhook"
+        POLL = "poll"
+        CONSOLE = "console"
+        IMPORT = "import"
+
+    alert = models.ForeignKey(Alert, on_delete=models.CASCADE, related_name="outcomes")
+    verdict = models.CharField(max_length=16, choices=Verdict)
+    at = models.DateTimeField()
+    """When it was found, or the repair done."""
+    by = models.CharField(max_length=120, blank=True)
+    source = models.CharField(max_length=8, choices=Source)
+    cause = models.CharField(max_length=1000, blank=True)
+    root_cause = models.CharField(max_length=1000, blank=True)
+    failure_mode = models.CharField(max_length=32, blank=True)
+    """What it was, where that is another failure mode than the alert's."""
+    action = models.CharField(max_length=1000, blank=True)
+    parts = models.JSONField(default=list)
+    downtime_hours = models.FloatField(null=True)
+    cost = models.DecimalField(max_digits=14, decimal_places=2, null=True)
+    currency = models.CharField(max_length=3, blank=True)
+    recorded_at = models.DateTimeField()
+    superseded_at = models.DateTimeField(null=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["alert"], condition=Q(superseded_at=None), name="one_current_outcome_per_alert"
+            )
+        ]
+        indexes = [models.Index(fields=["at"])]
+
+    def __str__(self) -> str:
+        return f"{self.alert} {self.verdict}"
+
+
+class SeenSignature(models.Model):
+    """A signature that was accepted; until it expires by its own time nobody may use it again."""
+
+    signature = models.CharField(max_length=64, unique=True)
+    expires_at = models.DateTimeField()
+
+    def __str__(self) -> str:
+        return self.signature
+
+
+class Refusal(models.Model):
+    """How often an outcome was refused, by reason."""
+
+    reason = models.CharField(max_length=40, unique=True)
+    count = models.PositiveBigIntegerField(default=0)
+    last_at = models.DateTimeField()
+
+    def __str__(self) -> str:
+        return f"{self.reason}: {self.count}"
+
+
+class Polled(models.Model):
+    """Up to which change a ticket system's changes are known."""
+
+    connector = models.CharField(max_length=48, unique=True)
+    until = models.DateTimeField()
+
+    def __str__(self) -> str:
+        return f"{self.connector} {self.until}"
+
+
+class Speaker(models.Model):
+    """One version of a rule or model that speaks of a failure mode, and the days on which it did."""
+
+    source = models.CharField(max_length=120)
+    failure_mode = models.CharField(max_length=32)
+    asset_type = models.CharField(max_length=64, blank=True)
+    first_day = models.DateField()
+    last_day = models.DateField()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["source", "failure_mode", "asset_type"], name="one_row_per_speaker")
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.source} {self.failure_mode}"
+
+
+class Probation(models.Model):
+    """A version of a rule or model whose alerts get no ticket by themselves, until a person lets it."""
+
+    source = models.CharField(max_length=120)
+    since = models.DateTimeField()
+    why = models.CharField(max_length=200)
+    ended_at = models.DateTimeField(null=True)
+    ended_by = models.CharField(max_length=120, blank=True)
+    ended_why = models.CharField(max_length=500, blank=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["source"], condition=Q(ended_at=None), name="one_probation_at_a_time")
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.source} since {self.since}"

@@ -101,7 +101,11 @@ def _note_day(alert: Alert, diagnosis: Diagnosis) -> None:
     AlertDay.objects.update_or_create(
         alert=alert,
         day=diagnosis.day,
-        defaults={"condition": diagnosis.condition, "diagnosis": plain_diagnosis(diagnosis)},
+        defaults={
+            "condition": diagnosis.condition,
+            "source": diagnosis.source,
+            "diagnosis": plain_diagnosis(diagnosis),
+        },
     )
 
 

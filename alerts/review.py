@@ -43,10 +43,13 @@ def confirm(alert_id: int, user: Any, now: datetime | None = None) -> None:
 
 
 def close_repaired(asset_id: str, at: datetime, reason: str) -> int:
-    """Close the alerts of an asset that were known before it was repaired; return how many."""
+    """Close the alerts of an asset that were known before it was repaired, unless they are held; return how many."""
     closed = 0
     for alert in Alert.objects.exclude(state=Alert.State.CLOSED).filter(asset_id=asset_id, known_at__lte=at):
-        put(alert, lifecycle.repaired(life_of(alert)))
+        life = lifecycle.repaired(life_of(alert))
+        if life.open:
+            continue
+        put(alert, life)
         alert.closed_at, alert.closed_reason = at, reason[:200]
         alert.save()
         closed += 1

@@ -218,6 +218,52 @@ class Tickets(Strict):
         return self
 
 
+Verdict = Literal["confirmed", "false_alarm", "no_trouble_found"]
+"""What the workshop found of what an alert said."""
+
+_TRACKER_FIELDS = (
+    "verdict", "cause", "root_cause", "failure_mode", "action", "parts", "downtime_hours", "cost", "currency",
+)  # fmt: skip
+
+
+class Outcomes(Strict):
+    """What the workshop found: how it comes in, and what follows from it."""
+
+    secret_env: SecretName | None = None
+    """Key under which requests to ``/api/outcomes/`` are signed; without one nobody may send any."""
+    window_s: float = Field(default=300.0, ge=1, le=3600)
+    """How far the clock of a signed request may be off; within it a signature is taken once."""
+    max_body_bytes: int = Field(default=65_536, ge=1_000, le=1_000_000)
+    poll: bool = True
+    """Whether the ticket system is asked, every ``tickets.poll_seconds``, where its connector can tell."""
+    fields: Mapping[str, Annotated[str, Field(min_length=1, max_length=120)]] = Field(default={}, max_length=20)
+    """What the ticket system calls the fields of an outcome, where that is another name; ``status`` is one too."""
+    verdicts: Mapping[Annotated[str, Field(min_length=1, max_length=120)], Verdict] = Field(
+        default={
+            "confirmed": "confirmed", "fixed": "confirmed", "repaired": "confirmed",
+            "false alarm": "false_alarm", "invalid": "false_alarm",
+            "no trouble found": "no_trouble_found", "no fault found": "no_trouble_found", "ntf": "no_trouble_found",
+        },
+        max_length=100,
+    )  # fmt: skip
+    """What its verdicts mean, without regard to case, with blanks for underscores."""
+    repeat_days: int = Field(default=30, ge=0, le=730)
+    """A failure mode that is back on an asset within this many days of an outcome is a repeat offender; 0: never."""
+    min_judged: int = Field(default=5, ge=1, le=10_000)
+    """Outcomes below which no rule or model version is put on probation."""
+    min_precision: float = Field(default=0.5, ge=0, le=1)
+    """The bar: the share of confirmed among judged alerts that a version has to be able to reach."""
+    confidence: float = Field(default=0.9, gt=0.5, lt=1)
+    """How sure it must be (one-sided, Wilson) that a version is below the bar before it goes on probation."""
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        for name in self.fields:
+            if name not in _TRACKER_FIELDS:
+                raise Mistakes([(("fields", name), f"is no field of an outcome: {', '.join(_TRACKER_FIELDS)}")])
+        return self
+
+
 class Console(Strict):
     """The web pages."""
 
@@ -238,4 +284,5 @@ class Settings(Strict):
     daily: Daily = Daily()
     models: Models = Models()
     tickets: Tickets = Tickets()
+    outcomes: Outcomes = Outcomes()
     console: Console = Console()

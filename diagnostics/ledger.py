@@ -28,5 +28,10 @@ class Ledger(Protocol):
     def field_records(self, asset_ids: Collection[str], until: int) -> Mapping[str, pd.DataFrame]:
         """Return ``failures`` and ``maintenance`` up to an instant (ns): ``asset_id``, ``time`` (ns), ``what``."""
 
+    def sound_days(self, asset_ids: Collection[str], until: int) -> pd.DataFrame:
+        """Return the asset-days of which the workshop said up to an instant (ns) that nothing was wrong with them:
+        ``asset_id``, ``day`` (``datetime64``), ``what``, the failure mode that was looked for.
+        """
+
     def close_repaired(self, asset_ids: Collection[str], after: int, until: int) -> int:
         """Close alerts by the repairs and failures recorded in (after, until] (ns); return how many were closed."""

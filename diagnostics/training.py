@@ -10,6 +10,7 @@ from zoneinfo import ZoneInfo
 import numpy as np
 import pandas as pd
 
+from config.knowledge import ANOMALY
 from config.operating_day import day_bounds
 from config.register import AssetType, Register
 from config.settings import Settings
@@ -71,7 +72,7 @@ class Trainer:
         base = base[[name for name in base.columns if not name.startswith("score.")]]
         groups = pd.Series({asset_id: self._register.assets[asset_id].site for asset_id in assets})
         until = max(day_bounds(site.zone, last)[1] for site in self._register.sites.values())
-        records = self._ledger.field_records(assets, until)
+        records, sound = self._ledger.field_records(assets, until), self._ledger.sound_days(assets, until)
         assert isinstance(base.index, pd.MultiIndex)
         zones = {asset_id: self._register.site_of(asset_id).zone for asset_id in assets}
         healthy = healthy_days(
@@ -79,6 +80,7 @@ class Trainer:
             records["failures"],
             records["maintenance"],
             zones=zones,
+            sound=sound,
         )
         known = without_incomplete(base, self._settings.daily.min_completeness)
         derived = derived_panel(known, groups, further=further_columns(settings.detectors))
@@ -95,7 +97,7 @@ class Trainer:
         except ValueError as error:
             log.warning("No model for %s yet: %s", asset_type.id, error)
             return None
-        learned = TypeModel(ensemble, self._failure_model(known, derived, records, zones))
+        learned = TypeModel(ensemble, self._failure_model(known, derived, records, sound, zones))
         days = base.index.get_level_values(1)
         version = self._registry.save(
             asset_type.id,
@@ -115,16 +117,18 @@ class Trainer:
         base: pd.DataFrame,
         derived: pd.DataFrame,
         records: Mapping[str, pd.DataFrame],
+        sound: pd.DataFrame,
         zones: Mapping[str, ZoneInfo],
     ) -> FailureModel | None:
         """Learn from the failures that the field reported; ``None`` where they are too few."""
-        settings = self._settings.models
+        settings, failures = self._settings.models, records["failures"]
         try:
             return FailureModel.fit(
                 base,
                 derived,
                 records["maintenance"],
-                records["failures"],
+                failures[failures["what"] != ANOMALY.code],  # confirmed, and nobody said what it was
+                sound=sound,
                 horizon_days=settings.horizon_days,
                 false_tickets_per_100_asset_days=settings.false_tickets_per_100_asset_days,
                 min_probability=settings.min_probability,

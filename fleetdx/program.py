@@ -90,6 +90,7 @@ class Program:
         register, settings = installation.register, installation.settings
         with self._scoring:
             self.installation = installation
+            self.ledger.adopt(installation)
             self.trainer = Trainer(register, settings, self.ledger, Registry(self.data.registry))
             cycle = DailyCycle(register, installation.knowledge, rules, settings, self.store, self.ledger)
             self.sweep = Sweep(register, settings.daily, self.accounting.arrivals, self.ledger, cycle, self.trainer)

@@ -25,6 +25,7 @@ from models.derive import is_look_back
 from models.evaluation import fails_within
 from models.features import STATISTICS
 from models.grid import Floats, Grid
+from models.panel import panel_index
 from models.persistence import Persistence
 from models.service import component_of_mode, components_of, service_columns, usual_interval
 from models.threshold import budget_threshold
@@ -96,13 +97,15 @@ class FailureModel:
         min_probability: float,
         min_completeness: float,
         zones: Mapping[str, ZoneInfo] | None = None,
+        sound: pd.DataFrame | None = None,
         seed: int = 0,
     ) -> Self:
         """Learn from a base panel, its derived panel (same index), and the field's records up to the panel's last day.
 
         ``failures`` has ``asset_id``, ``time`` (ns) and ``what``, the failure mode. Days whose horizon is not over are
-        left out. A ticket's threshold is the risk above which sound days stay within the budget (shared evenly by the
-        modes), and at least ``min_probability``. Raises ``ValueError`` where no mode failed often enough.
+        left out, but for those that somebody found ``sound`` (``asset_id``, ``day``, and the failure mode as ``what``).
+        A ticket's threshold is the risk above which sound days stay within the budget (shared evenly by the modes), and
+        at least ``min_probability``. Raises ``ValueError`` where no mode failed often enough.
         """
         counts = failures["what"].value_counts()
         names = sorted(str(name) for name in counts.index[counts >= MIN_FAILURES])
@@ -120,7 +123,7 @@ class FailureModel:
         modes = {}
         for name in names:
             truth = fails_within(index, failures[failures["what"] == name], horizon_days, zones)
-            rows = usable & (over | truth)
+            rows = usable & (over | truth | _among(index, sound, name))
             budget = false_tickets_per_100_asset_days / len(names)
             component = component_of_mode(name, maintenance, failures, zones)
             columns = tuple(i for i, feature in enumerate(features) if _concerns(feature, component))
@@ -237,6 +240,14 @@ def failure_panel(base: pd.DataFrame, derived: pd.DataFrame, service: pd.DataFra
             columns[f"{name}.{RECENT_DAYS}d"] = grid.gather(recent)[places]
     kept = [name for name in derived.columns if not is_look_back(name) or name.endswith(".mean.own")]
     return pd.concat([derived[kept], pd.DataFrame(columns, index=wanted), service.reindex(wanted)], axis=1)
+
+
+def _among(index: pd.MultiIndex, sound: pd.DataFrame | None, mode: str) -> NDArray[np.bool_]:
+    """Whether each row is a day that was found sound as to a failure mode."""
+    if sound is None or sound.empty:
+        return np.zeros(len(index), dtype=bool)
+    chosen = sound[sound["what"] == mode]
+    return np.asarray(index.isin(panel_index(chosen["asset_id"].tolist(), chosen["day"].tolist())))
 
 
 def _rolling(spread: Floats, days: int, *, average: bool) -> Floats:

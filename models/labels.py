@@ -19,6 +19,8 @@ def healthy_days(
     before_days: int = 14,
     after_days: int = 1,
     zones: Mapping[str, ZoneInfo] | None = None,
+    sound: pd.DataFrame | None = None,
+    certain_days: int = 7,
 ) -> pd.Series:
     """Return, for each row of a panel's index, whether nothing is known against that asset-day (bool).
 
@@ -26,9 +28,13 @@ def healthy_days(
     the ``after_days`` days after it and after a maintenance action, in which the repaired asset settles.
     ``failures`` and ``maintenance`` hold ``asset_id`` and ``time`` (int64 ns, UTC); ``zones`` gives each asset's
     time zone, in which its operating days are counted (UTC where it says nothing).
+
+    ``sound`` (``asset_id``, ``day``) are days that somebody looked into and found sound: they are healthy, but for
+    the last ``certain_days`` before a failure, which has the last word there.
     """
     grid = Grid.of(index)
     healthy = np.ones(grid.shape, dtype=bool)
+    certain = np.zeros(grid.shape, dtype=bool)
     for events, before in ((failures, before_days), (maintenance, 0)):
         if events.empty:
             continue
@@ -37,6 +43,12 @@ def healthy_days(
             at = place + offset
             inside = (asset >= 0) & (at >= 0) & (at < grid.days)
             healthy[asset[inside], at[inside]] = False
+            if offset >= -certain_days:
+                certain[asset[inside], at[inside]] = True
+    if sound is not None and not sound.empty:
+        asset, at = grid.places(sound["asset_id"], sound["day"])
+        inside = (asset >= 0) & (at >= 0) & (at < grid.days)
+        healthy[asset[inside], at[inside]] |= ~certain[asset[inside], at[inside]]
     return pd.Series(grid.gather(healthy.astype(np.float64)) == 1, index=index, name="healthy")
 
 

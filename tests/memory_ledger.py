@@ -20,6 +20,8 @@ class MemoryLedger:
         self.recorded: list[tuple[DayOutcome, ...]] = []
         self.repairs: list[tuple[str, int, str]] = []
         """Asset, time (ns), ``maintenance`` or ``failures``."""
+        self.sound: list[tuple[str, date]] = []
+        """Days that the workshop found sound."""
         self.closing: list[tuple[int, int]] = []
 
     def done(self, asset_ids: Collection[str], first: date, last: date) -> Mapping[AssetDay, int]:
@@ -50,6 +52,10 @@ class MemoryLedger:
             rows = [(a, at, "x") for a, at, k in self.repairs if k == kind and a in asset_ids and at <= until]
             found[kind] = pd.DataFrame(rows, columns=["asset_id", "time", "what"]).astype({"time": "int64"})
         return found
+
+    def sound_days(self, asset_ids: Collection[str], until: int) -> pd.DataFrame:
+        rows = [(asset_id, day, "x") for asset_id, day in self.sound if asset_id in asset_ids]
+        return pd.DataFrame(rows, columns=["asset_id", "day", "what"]).astype({"day": "datetime64[s]"})
 
     def close_repaired(self, asset_ids: Collection[str], after: int, until: int) -> int:
         self.closing.append((after, until))

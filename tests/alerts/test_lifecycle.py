@@ -5,12 +5,12 @@ from __future__ import annotations
 from datetime import date, timedelta
 
 import pytest
-from hypothesis import settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from alerts.fingerprint import fingerprint, ticket_key
-from alerts.lifecycle import CLEAR_DAYS, Life, acknowledged, observed, raised, repaired
+from alerts.lifecycle import CLEAR_DAYS, Life, acknowledged, explained, observed, raised, repaired
 
 DAY = date(2026, 5, 4)
 
@@ -108,3 +108,39 @@ def test_the_same_asset_and_failure_mode_are_the_same_alert_and_each_episode_its
     assert ticket_key("EMU-01-A", "AIR-LEAK", 2) == "EMU-01-A/AIR-LEAK/2"
     keys = {ticket_key(a, m, n) for a in ("A", "B") for m in ("X", "Y") for n in (1, 2, 11)}
     assert len(keys) == 12
+
+
+STEPS = st.lists(st.sampled_from(["holds", "clear", "unknown", "acknowledge", "repair"]), max_size=30)
+
+
+def lived(life: Life, steps: list[str]) -> Life:
+    for step in steps:
+        if step == "acknowledge":
+            life = acknowledged(life)
+        elif step == "repair":
+            life = repaired(life)
+        else:
+            condition = {"holds": True, "clear": False, "unknown": None}[step]
+            life = observed(life, life.last_day + timedelta(days=1), condition)
+    return life
+
+
+@given(steps=STEPS)
+def test_nothing_closes_one_that_is_held_and_all_else_of_it_is_as_ever(steps: list[str]) -> None:
+    held = lived(raised(DAY, held=True), steps)
+    assert held.open
+    assert held.held
+    free = lived(raised(DAY), steps)
+    if free.open:
+        assert (held.state, held.days_seen, held.days_clear) == (free.state, free.days_seen, free.days_clear)
+
+
+@given(steps=STEPS)
+def test_when_the_root_cause_is_known_it_goes_on_as_if_it_had_never_been_held(steps: list[str]) -> None:
+    known = explained(lived(raised(DAY, held=True), steps))
+    assert not known.held
+    if "repair" not in steps and "acknowledge" in steps and steps[-CLEAR_DAYS:] == ["clear"] * CLEAR_DAYS:
+        assert not known.open
+    assert not repaired(known).open
+    still = acknowledged(raised(DAY, held=True))
+    assert explained(still).open

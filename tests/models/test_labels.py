@@ -44,3 +44,11 @@ def test_days_are_the_assets_own() -> None:
 
 def test_without_events_all_is_healthy() -> None:
     assert unhealthy(events(), events()) == []
+
+
+def test_days_that_were_found_sound_are_healthy_but_for_the_last_before_a_failure() -> None:
+    failures = events(("A", "2026-01-10T06:00Z"))
+    sound = pd.DataFrame({"asset_id": ["A", "A", "A", "Z"], "day": [DAYS[2], DAYS[3], DAYS[7], DAYS[2]]})
+    sound["day"] = sound["day"].astype("datetime64[s]")
+    found = unhealthy(failures, events(), before_days=8, after_days=0, sound=sound, certain_days=3)
+    assert found == [("A", 2), ("A", 5), ("A", 6), ("A", 7), ("A", 8), ("A", 9), ("A", 10)]

@@ -1,0 +1,86 @@
+"""What the workshop found, recorded; and what follows for the alert, and for whoever raised it."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from django.db import transaction
+from django.db.models import QuerySet
+
+from alerts import lifecycle
+from alerts.finding import Finding
+from alerts.models import Alert, Outcome
+from alerts.probation import judge
+from alerts.standing import life_of, put
+from config.settings import Settings
+
+_FIELDS = (
+    "verdict", "at", "by", "cause", "root_cause", "failure_mode", "action", "downtime_hours", "cost", "currency",
+)  # fmt: skip
+
+
+def current() -> QuerySet[Outcome]:
+    """Return the outcomes that stand: one of each alert that has any."""
+    return Outcome.objects.filter(superseded_at=None)
+
+
+@transaction.atomic
+def record(
+    alert_id: int, finding: Finding, source: Outcome.Source, settings: Settings, now: datetime, user: Any = None
+) -> bool:
+    """Let a finding be the current outcome of an alert; return whether it says anything new.
+
+    An earlier one is kept as superseded. The same again changes nothing. The versions that raised the alert are judged.
+    """
+    alert = Alert.objects.select_for_update().get(pk=alert_id)
+    earlier = current().filter(alert=alert).first()
+    if earlier is not None and says(earlier) == _said(finding):
+        return False
+    current().filter(alert=alert).update(superseded_at=now)
+    Outcome.objects.create(
+        alert=alert,
+        source=source,
+        recorded_at=now,
+        parts=list(finding.parts),
+        **{name: getattr(finding, name) for name in _FIELDS},
+    )
+    _conclude(alert, finding, now, user)
+    judge(
+        set(alert.days.filter(condition=True).values_list("source", flat=True)),
+        settings.outcomes,
+        settings.models.horizon_days,
+        now,
+    )
+    return True
+
+
+def says(outcome: Outcome) -> dict[str, Any]:
+    """Return what an outcome says, whoever recorded it when."""
+    return {name: getattr(outcome, name) for name in _FIELDS} | {"parts": list(outcome.parts)}
+
+
+def _said(finding: Finding) -> dict[str, Any]:
+    return {name: getattr(finding, name) for name in _FIELDS} | {"parts": list(finding.parts)}
+
+
+def _conclude(alert: Alert, finding: Finding, now: datetime, user: Any) -> None:
+    """Carry the alert on: a repair of what was confirmed closes it, every other finding is somebody's taking note.
+
+    Where nothing was found the condition may hold on: the alert then stays, acknowledged and with the ticket that it
+    has, until it returns to normal, instead of coming back tomorrow as the next one.
+    """
+    before = life = life_of(alert)
+    if not life.open:
+        return
+    if finding.root_cause:
+        life = lifecycle.explained(life)
+    repaired = finding.verdict == "confirmed" and bool(finding.action)
+    if life.open:
+        life = lifecycle.repaired(life) if repaired else lifecycle.acknowledged(life)
+    if before.state in ("unacknowledged", "returned") and alert.acknowledged_at is None:
+        alert.acknowledged_at, alert.acknowledged_by = now, user
+    if not life.open:
+        alert.closed_at, alert.closed_reason = now, f"outcome: {finding.verdict}"
+    put(alert, life)
+    alert.save()
