@@ -7,7 +7,7 @@ checked: identifiers are safe in a topic, a tag and a file name, units are known
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import date
 from functools import cache, cached_property
 from typing import Annotated, Literal, Self, TypeVar
@@ -232,6 +232,10 @@ class Register:
     def site_of(self, asset_id: str) -> Site:
         """Return the site of an asset; ``KeyError`` where the asset is unknown."""
         return self.sites[self.assets[asset_id].site]
+
+    def attributes(self, asset_ids: Iterable[str]) -> dict[str, Mapping[str, str]]:
+        """Return each asset's attributes; ``KeyError`` where an asset is unknown."""
+        return {asset_id: self.assets[asset_id].attributes for asset_id in asset_ids}
 
 
 def _by_id(kind: str, items: tuple[_T, ...]) -> Mapping[str, _T]:

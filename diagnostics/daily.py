@@ -186,6 +186,7 @@ class DailyCycle:
             without_incomplete(panel, self._settings.daily.min_completeness),
             derived.iloc[_rows(derived, asset_ids, day)],
             self._ledger.field_records(asset_ids, end - 1)["maintenance"],
+            self._register.attributes(asset_ids),
             site.zone,
             day,
             end,

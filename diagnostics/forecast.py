@@ -17,6 +17,7 @@ from config.register import Text
 from config.settings import Models
 from diagnostics.diagnose import HOUR, instant
 from diagnostics.records import AnomalyScore, Contribution, Diagnosis, Evidence
+from models.attributes import Attributes
 from models.failure import FAILURE, FailureModel, Reason
 
 _DETECTOR_LENGTH = 48  # of the ledger's column
@@ -35,6 +36,7 @@ def forecasts(
     panel: pd.DataFrame,
     today: pd.DataFrame,
     maintenance: pd.DataFrame,
+    attributes: Attributes,
     zone: ZoneInfo,
     day: date,
     known_at: int,
@@ -48,7 +50,7 @@ def forecasts(
     of any failure; a mode's own is beside it where it is above its threshold.
     """
     asset_ids = [str(asset_id) for asset_id in today.index.get_level_values(0)]
-    inputs = model.inputs(panel, today, maintenance, dict.fromkeys(asset_ids, zone))
+    inputs = model.inputs(panel, today, maintenance, dict.fromkeys(asset_ids, zone), attributes)
     risks = model.risks(inputs)
     thresholds = model.thresholds()
     writer = _Writer(version, day, instant(known_at), model.horizon_days, settings, knowledge)

@@ -134,6 +134,7 @@ class Trainer:
                 min_probability=settings.min_probability,
                 min_completeness=self._settings.daily.min_completeness,
                 zones=zones,
+                attributes=self._register.attributes(zones),
                 seed=settings.seed,
             )
         except ValueError as error:

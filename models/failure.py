@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
 
 from models.arrays import load_arrays, save_arrays
+from models.attributes import PREFIX, AttributeCoding, Attributes
 from models.boosted_trees import TREE_ARRAYS, BoostedTrees
 from models.derive import is_look_back
 from models.evaluation import fails_within
@@ -37,7 +38,7 @@ FOLDS = 5
 RECENT_DAYS = 3
 TREES, LEAVES, ROWS_A_LEAF = 60, 7, 30
 
-_FORMAT = 1
+_FORMAT = 2
 _NUMBERS = ("columns", "slope", "offset", "threshold")
 _EVERY_DAY = Persistence(1, 1)
 
@@ -78,6 +79,7 @@ class FailureModel:
     horizon_days: int
     components: tuple[str, ...]
     interval: int | None
+    attributes: AttributeCoding
     features: tuple[str, ...]
     usual: Floats
     """Median of each feature over the training days."""
@@ -98,10 +100,12 @@ class FailureModel:
         min_completeness: float,
         zones: Mapping[str, ZoneInfo] | None = None,
         sound: pd.DataFrame | None = None,
+        attributes: Attributes | None = None,
         seed: int = 0,
     ) -> Self:
         """Learn from a base panel, its derived panel (same index), and the field's records up to the panel's last day.
 
+        ``attributes`` are what the register says of each asset: models and makers wear out in different ways.
         ``failures`` has ``asset_id``, ``time`` (ns) and ``what``, the failure mode. Days whose horizon is not over are
         left out, but for those that somebody found ``sound`` (``asset_id``, ``day``, and the failure mode as ``what``).
         A ticket's threshold is the risk above which sound days stay within the budget (shared evenly by the modes), and
@@ -114,7 +118,9 @@ class FailureModel:
         index = _index(derived)
         components, interval = components_of(maintenance), usual_interval(maintenance, zones)
         service = service_columns(index, maintenance, components, interval, zones)
-        wide = failure_panel(base, derived, service)
+        attributes = attributes or {}
+        coding = AttributeCoding.fit({asset: attributes.get(asset, {}) for asset in index.get_level_values(0).unique()})
+        wide = failure_panel(base, derived, service).assign(**coding.columns(index.get_level_values(0), attributes))
         usable = _usable(wide, min_completeness)
         features = _informative(wide[usable])
         day = index.get_level_values(1).to_numpy()
@@ -129,7 +135,7 @@ class FailureModel:
             columns = tuple(i for i, feature in enumerate(features) if _concerns(feature, component))
             modes[name] = _learned(matrix, columns, truth, rows, index, budget, min_probability, seed)
         usual = np.nanmedian(matrix[usable], axis=0)
-        return cls(horizon_days, tuple(components), interval, tuple(features), usual, min_completeness, modes)
+        return cls(horizon_days, tuple(components), interval, coding, tuple(features), usual, min_completeness, modes)
 
     def thresholds(self) -> dict[str, float]:
         """Return the risk of each failure mode above which a ticket is worth it."""
@@ -141,10 +147,12 @@ class FailureModel:
         derived: pd.DataFrame,
         maintenance: pd.DataFrame,
         zones: Mapping[str, ZoneInfo] | None = None,
+        attributes: Attributes | None = None,
     ) -> pd.DataFrame:
         """Return what ``risks`` and ``explain`` take, for the rows of ``derived``; ``base`` holds their past too."""
         service = service_columns(_index(derived), maintenance, list(self.components), self.interval, zones)
-        return failure_panel(base, derived, service)
+        wide = failure_panel(base, derived, service)
+        return wide.assign(**self.attributes.columns(wide.index.get_level_values(0), attributes or {}))
 
     def risks(self, inputs: pd.DataFrame) -> pd.DataFrame:
         """Return the calibrated risk of each mode (a column each) and of any of them (``failure``), NaN: not known."""
@@ -155,12 +163,17 @@ class FailureModel:
         return pd.DataFrame(risks | {FAILURE: 1 - spared}, index=inputs.index)
 
     def explain(self, inputs: pd.DataFrame, mode: str, top: int = 5) -> list[tuple[Reason, ...]]:
-        """Return for each row the features that raise a mode's risk most: how much it falls where each is as usual."""
+        """Return for each row the features that raise a mode's risk most: how much it falls where each is as usual.
+
+        An asset's attributes are no reason: they were the same on all its good days.
+        """
         known = self.modes[mode]
         matrix = inputs.reindex(columns=list(self.features)).to_numpy(dtype=np.float64)
         log_odds = known.log_odds(matrix)
         falls = np.zeros(matrix.shape)
         for number in known.columns:
+            if self.features[number].startswith(PREFIX):
+                continue
             instead = matrix.copy()
             instead[:, number] = self.usual[number]
             falls[:, number] = np.maximum(log_odds - known.log_odds(instead), 0.0)
@@ -183,6 +196,7 @@ class FailureModel:
             "horizon_days": self.horizon_days,
             "components": self.components,
             "interval": self.interval,
+            "attributes": self.attributes.plain(),
             "features": self.features,
             "min_completeness": self.min_completeness,
             "modes": {
@@ -214,6 +228,7 @@ class FailureModel:
                 int(held["horizon_days"]),
                 tuple(str(name) for name in held["components"]),
                 None if interval is None else int(interval),
+                AttributeCoding.from_plain(held["attributes"]),
                 features,
                 usual,
                 float(held["min_completeness"]),

@@ -169,3 +169,23 @@ def test_without_a_service_record_the_rest_still_teaches() -> None:
     )  # fmt: skip
     assert not any(name.startswith("service.") for name in model.features)
     assert model.risks(model.inputs(base, _derived(base), maintenance.iloc[:0]))["LEAK"].max() > 0.5
+
+
+def test_models_that_wear_out_differently_are_told_apart_by_the_register() -> None:
+    base, maintenance, failures = _fleet(3, announced=True)
+    attributes = {asset: {"model": "old" if int(asset[1:]) % 2 else "new"} for asset in base.index.get_level_values(0)}
+    old = failures["asset_id"].map(lambda asset: attributes[asset]["model"] == "old")
+    failures = failures[old | (failures["what"] != "LEAK")]  # the new ones show the same and do not fail
+    derived = _derived(base)
+
+    def skill(**register: object) -> float:
+        model = FailureModel.fit(
+            base, derived, maintenance, failures, horizon_days=HORIZON, min_completeness=0.5,
+            false_tickets_per_100_asset_days=0.5, min_probability=0.5, **register,
+        )  # fmt: skip
+        risks = model.risks(model.inputs(base, derived, maintenance, **register))
+        assert not any("asset." in why.feature for row in model.explain(
+            model.inputs(base.tail(3), derived.tail(3), maintenance, **register), "LEAK") for why in row)  # fmt: skip
+        return average_precision(risks["LEAK"], failures[failures["what"] == "LEAK"], HORIZON)
+
+    assert skill(attributes=attributes) > skill() + 0.1
