@@ -35,7 +35,7 @@ def record(
     """
     alert = Alert.objects.select_for_update().get(pk=alert_id)
     earlier = current().filter(alert=alert).first()
-    if earlier is not None and says(earlier) == _said(finding):
+    if earlier is not None and says(earlier) == says_of(finding):
         return False
     current().filter(alert=alert).update(superseded_at=now)
     Outcome.objects.create(
@@ -60,7 +60,8 @@ def says(outcome: Outcome) -> dict[str, Any]:
     return {name: getattr(outcome, name) for name in _FIELDS} | {"parts": list(outcome.parts)}
 
 
-def _said(finding: Finding) -> dict[str, Any]:
+def says_of(finding: Finding) -> dict[str, Any]:
+    """Return what an outcome of this finding would say."""
     return {name: getattr(finding, name) for name in _FIELDS} | {"parts": list(finding.parts)}
 
 

@@ -210,10 +210,6 @@ class Tickets(Strict):
         default=("rejected", "declined", "won't fix", "won't do", "wont-fix", "wontfix"), max_length=50
     )
     """Statuses or resolutions that mean that people decided to live with it."""
-    reopen_within: Duration = timedelta(days=7)
-    """A failure that is back within this time after its alert ended goes on in the ticket that there is."""
-    wont_fix_lasts: Duration = timedelta(days=90)
-    """How long no new ticket is opened for what people will not fix, from when that was seen."""
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -225,9 +221,10 @@ class Tickets(Strict):
 Verdict = Literal["confirmed", "false_alarm", "no_trouble_found"]
 """What the workshop found of what an alert said."""
 
-_TRACKER_FIELDS = (
+TRACKER_FIELDS = (
     "verdict", "cause", "root_cause", "failure_mode", "action", "parts", "downtime_hours", "cost", "currency",
 )  # fmt: skip
+"""Fields of an outcome that a ticket system may hold."""
 
 
 class Outcomes(Strict):
@@ -263,8 +260,8 @@ class Outcomes(Strict):
     @model_validator(mode="after")
     def _check(self) -> Self:
         for name in self.fields:
-            if name not in _TRACKER_FIELDS:
-                raise Mistakes([(("fields", name), f"is no field of an outcome: {', '.join(_TRACKER_FIELDS)}")])
+            if name not in TRACKER_FIELDS:
+                raise Mistakes([(("fields", name), f"is no field of an outcome: {', '.join(TRACKER_FIELDS)}")])
         return self
 
 

@@ -29,6 +29,7 @@ from models.registry import Registry
 if TYPE_CHECKING:
     from alerts.ledger import DjangoLedger
     from alerts.outbox import DeliveryReport
+    from alerts.polling import PollReport
 
 
 def _silent(_done: int, _total: int | None) -> None:
@@ -139,7 +140,6 @@ class Program:
 
     def deliver(self, *, progress: Report = _silent) -> DeliveryReport:
         """Deliver the tickets that are due; none where no ticket system is configured."""
-        from alerts.continuing import Continuation
         from alerts.outbox import DeliveryReport, deliver
         from alerts.tickets import compose
 
@@ -153,8 +153,19 @@ class Program:
                 lambda alert: compose(alert, self.installation),
                 datetime.now(UTC),  # deliveries wait in real time, also where the fleet's time is simulated
                 retry_after=timedelta(seconds=settings.retry_seconds),
-                continuation=Continuation(settings.reopen_within, settings.wont_fix_lasts),
                 progress=progress,
             )
+        finally:
+            connector.close()
+
+    def ask(self) -> PollReport:
+        """Ask the ticket system what became of its tickets, and record it; nothing where it cannot tell."""
+        from alerts.polling import PollReport, poll
+
+        connector = ticket_connector(self.installation)
+        if connector is None:
+            return PollReport()
+        try:
+            return poll(connector, self.installation.settings, self.installation.knowledge, datetime.now(UTC))
         finally:
             connector.close()

@@ -16,7 +16,9 @@ _ADMIN_PASSWORD = "admin-on-loopback"  # noqa: S105
 _STATUS_LINE = '                status=Link("status"))'
 _KEYED = """\
                 status=Link("status"),
-                external_id=String(indexme="no"))
+                external_id=String(indexme="no"),
+                verdict=String(), cause=String(), root_cause=String(), action=String(), parts=String(),
+                downtime_hours=String(), cost=String(), currency=String())
 issue.setkey("external_id")"""
 
 
