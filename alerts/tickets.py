@@ -43,6 +43,14 @@ _WORDS: Mapping[str, tuple[str, str]] = {
     "not_known": ("not recorded", "无记录"),
     "console": ("Evidence with charts", "图表与证据"),
     "source": ("Said by", "诊断来源"),
+    "repeat": ("Repeat offender: it is back after", "重复故障：此前已处理的工单再次出现"),
+    "until_root": (
+        "It stays open until its root cause is recorded, beside what was found.",
+        "在处理结果中登记根本原因之前，本告警不会关闭。",
+    ),
+    "confirmed": ("confirmed", "属实"),
+    "false_alarm": ("false alarm", "误报"),
+    "no_trouble_found": ("no trouble found", "未发现故障"),
     "minor": ("minor", "轻微"),
     "major": ("major", "严重"),
     "critical": ("critical", "紧急"),
@@ -81,6 +89,17 @@ class Case:
     diagnosis: Mapping[str, Any]
     faults: Sequence[FaultLine]
     console_url: str = ""
+    repeats: Repeated | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Repeated:
+    """The earlier ticket after whose outcome a failure mode is back on an asset."""
+
+    key: str
+    verdict: str
+    on: date
+    action: str
 
 
 def draft(case: Case, knowledge: Knowledge) -> TicketDraft:
@@ -118,6 +137,13 @@ def _lines(case: Case, knowledge: Knowledge, language: Language) -> list[str]:
         *(_evidence(item, case, language) for item in case.diagnosis["evidence"]),
         f"{say('source')}: {case.diagnosis['source']}",
     ]
+    if case.repeats is not None:
+        earlier = case.repeats
+        done = f"; {earlier.action}" if earlier.action else ""
+        lines += [
+            "",
+            f"{say('repeat')} {earlier.key} ({earlier.on}: {say(earlier.verdict)}{done}). {say('until_root')}",
+        ]
     if case.faults:
         lines += ["", f"{say('faults')}:", *(_fault(line, case, language) for line in case.faults)]
     if mode.safety is not None:
@@ -223,6 +249,7 @@ def _data(case: Case) -> dict[str, Any]:
         "evidence": list(case.diagnosis["evidence"]),
         "faults": [{"day": str(f.day), "code": f.code, "count": f.count} for f in case.faults],
         "url": case.console_url,
+        "repeat_of": case.repeats.key if case.repeats is not None else "",
     }
 
 
@@ -260,8 +287,18 @@ def compose(alert: Alert, installation: Installation) -> TicketDraft:
         diagnosis=latest.diagnosis,
         faults=faults,
         console_url=f"{base}/alerts/{alert.pk}/" if base else "",
+        repeats=_repeated(alert, register.site_of(alert.asset_id).zone),
     )
     return draft(case, knowledge)
+
+
+def _repeated(alert: Alert, zone: ZoneInfo) -> Repeated | None:
+    earlier = alert.repeat_of
+    outcome = earlier.outcomes.filter(superseded_at=None).first() if earlier is not None else None
+    if earlier is None or outcome is None:
+        return None
+    key = ticket_key(earlier.asset_id, earlier.failure_mode, earlier.episode)
+    return Repeated(key, outcome.verdict, outcome.at.astimezone(zone).date(), outcome.action)
 
 
 def failure_mode_of(code: str, knowledge: Knowledge) -> FailureMode:

@@ -38,6 +38,8 @@ class Headline:
     ticket_url: str
     ticket_key: str
     ticket_note: str
+    repeat: bool
+    """Whether it is a repeat offender."""
 
 
 def headline(alert: Alert, installation: Installation) -> Headline:
@@ -68,6 +70,7 @@ def headline(alert: Alert, installation: Installation) -> Headline:
         ticket_url=ticket.url if ticket is not None and _is_of_the_web(ticket.url) else "",
         ticket_key=(ticket.external_key or ticket.key) if ticket is not None else "",
         ticket_note=_ticket_note(alert, ticket, installation.settings.tickets.connector != NO_CONNECTOR),
+        repeat=alert.repeat_of_id is not None,
     )
 
 
@@ -82,8 +85,6 @@ def _ticket_note(alert: Alert, ticket: Ticket | None, has_system: bool) -> str:
         return gettext("after review") if waits else gettext("none")
     if ticket.status == Ticket.Status.DEAD:
         return gettext("cannot be delivered: %(error)s") % {"error": ticket.last_error}
-    if ticket.status == Ticket.Status.HELD_BACK:
-        return gettext("held back: %(reason)s") % {"reason": ticket.last_error}
     if ticket.status == Ticket.Status.DELIVERED:
         return ticket.external_key
     if not has_system:

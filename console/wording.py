@@ -19,6 +19,23 @@ STATE = {
     "returned": _("returned to normal, unacknowledged"),
     "closed": _("closed"),
 }
+VERDICT = {
+    "confirmed": _("confirmed"),
+    "false_alarm": _("false alarm"),
+    "no_trouble_found": _("no trouble found"),
+}
+FINDING = {
+    "verdict": _("Verdict"),
+    "at": _("Found or repaired at"),
+    "failure_mode": _("What it was, if something else"),
+    "cause": _("Cause"),
+    "root_cause": _("Root cause: why it came back"),
+    "action": _("What was done"),
+    "parts": _("Parts"),
+    "downtime_hours": _("Downtime in hours"),
+    "cost": _("Cost"),
+    "currency": _("Currency, such as EUR"),
+}
 
 
 def reader_language() -> Language:
@@ -54,6 +71,8 @@ def suppression(reason: str, knowledge: Knowledge) -> str:
 def closing(reason: str, knowledge: Knowledge) -> str:
     """Return why an alert was closed, such as ``failure: AIR-LEAK``, in the reader's words."""
     kind, _, what = reason.partition(": ")
+    if kind == "outcome" and what in VERDICT:
+        return gettext("found: %(verdict)s") % {"verdict": VERDICT[what]}
     mode = knowledge.failure_modes.get(what)
     known = {"failure": gettext("failure"), "maintenance": gettext("repair")}.get(kind)
     if known is None:

@@ -58,7 +58,6 @@ class TicketStatus(StrEnum):
     PENDING = "pending"
     DEAD = "dead"
     DELIVERED = "delivered"
-    HELD_BACK = "held_back"
 
 
 @app.callback()
@@ -398,15 +397,24 @@ def tickets_list(
 @tickets_app.command("retry")
 @stops_with_a_message
 def tickets_retry(
-    keys: Annotated[list[str] | None, typer.Argument(metavar="KEY...", help="Keys of tickets.")] = None,
+    keys: Annotated[list[str] | None, typer.Argument(metavar="KEY...", help="Keys of dead letters.")] = None,
     data: Data = DEFAULT_DATA,
     dead: Annotated[bool, typer.Option("--dead", help="All dead letters.")] = False,
     json: Json = False,
 ) -> None:
-    """Put dead letters back into the outbox, and what is held back by a won't fix; also while the service runs."""
+    """Put dead letters back into the outbox, after mending why they were refused; also while the service runs."""
     from fleetdx.tickets import retry
 
     raise typer.Exit(retry(data, keys or [], every_dead=dead, as_json=json))
+
+
+@app.command()
+@stops_with_a_message
+def scorecard(config: Config = DEFAULT_CONFIG, data: Data = DEFAULT_DATA, json: Json = False) -> None:
+    """Say how each version of a rule or model did, and which are on probation; also while the service runs."""
+    from fleetdx.scorecard import scorecard as show
+
+    show(config, data, as_json=json)
 
 
 @app.command("create-user")

@@ -22,7 +22,14 @@ from fleetdx.failure import CannotGoOn
 from fleetdx.ingest_thread import IngestThread
 from fleetdx.program import Program
 from fleetdx.terminal import print_json, progress, say
-from fleetdx.wiring import check_connector, configuration_folder, load_rules, read_installation, ticket_connector
+from fleetdx.wiring import (
+    check_connector,
+    configuration_folder,
+    load_rules,
+    read_installation,
+    secret,
+    ticket_connector,
+)
 
 if TYPE_CHECKING:
     from waitress.server import BaseWSGIServer
@@ -42,6 +49,8 @@ def run(config: Path, data: Path) -> None:
 
         settings = program.installation.settings
         _check_ticket_system(program)
+        if settings.outcomes.secret_env:
+            secret(settings.outcomes.secret_env, "the key of inbound outcomes")
         pipeline = program.pipeline()
         ingesting = IngestThread(program.subscriber(pipeline), stop.set)
         scheduler = _scheduler(program, stop)
@@ -93,6 +102,8 @@ def _scheduler(program: Program, stop: threading.Event) -> BackgroundScheduler:
     soon = datetime.now(UTC)
     scheduler.add_job(lambda: program.score(stop=stop), "interval", minutes=minutes, next_run_time=soon)
     scheduler.add_job(program.deliver, "interval", seconds=_DELIVER_SECONDS)
+    if program.installation.settings.outcomes.poll:
+        scheduler.add_job(program.ask, "interval", seconds=program.installation.settings.tickets.poll_seconds)
     return scheduler
 
 
@@ -163,8 +174,6 @@ def score(config: Path, data: Path, *, until: datetime | None, as_json: bool) ->
             "revisions": swept.revisions,
             "tickets_created": delivered.created,
             "tickets_found": delivered.found,
-            "tickets_continued": delivered.continued,
-            "tickets_held_back": delivered.held_back,
             "tickets_postponed": delivered.postponed,
             "tickets_dead": delivered.dead,
         }

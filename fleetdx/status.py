@@ -14,8 +14,10 @@ from rich.text import Text
 from config.installation import Installation
 from config.operating_day import NS, operating_day
 from fleetdx.counted import say_counters
+from fleetdx.data_folder import DataFolder
 from fleetdx.quarantine import account_of
 from fleetdx.terminal import console, harmless, print_json, say
+from fleetdx.tickets import tables_of
 from fleetdx.wiring import read_installation
 from ingest.accounting import DayArrivals
 from ingest.counters import UNKNOWN_ASSET, AssetStatus
@@ -48,13 +50,14 @@ def status(config: Path, data: Path, *, as_json: bool, every: bool) -> None:
     with account_of(data) as accounting:
         counters, states = accounting.counters(), accounting.status()
         waiting, arrivals = accounting.count_quarantined(), accounting.arrivals()
-    found = links(installation, states, arrivals, now)
+    found, refused = links(installation, states, arrivals, now), _refused_outcomes(data)
     unknown = next((state for state in states if state.asset_id == UNKNOWN_ASSET), None)
     if as_json:
         print_json(
             {
                 "counters": counters.as_dict(),
                 "in_quarantine": waiting,
+                "outcomes_refused": refused,
                 "unknown_assets": 0 if unknown is None else unknown.quarantined,
                 "assets": [link._asdict() for link in found],
             }
@@ -64,6 +67,9 @@ def status(config: Path, data: Path, *, as_json: bool, every: bool) -> None:
     say(f"{waiting:,} messages in quarantine (fleetdx quarantine list); {counters.lost:,} messages never came.")
     if unknown is not None and unknown.quarantined:
         say(f"{unknown.quarantined:,} samples came of assets that are not in the register.")
+    if refused:
+        reasons = ", ".join(f"{count:,} {reason}" for reason, count in refused.items())
+        say(f"{sum(refused.values()):,} outcomes were refused: {reasons}.")
     heard = [link for link in found if link.silent_seconds is not None]
     silent = [link for link in found if link.silent_seconds is None or link.silent_seconds > _SILENT]
     offline = sum(link.online is False for link in found)
@@ -76,6 +82,16 @@ def status(config: Path, data: Path, *, as_json: bool, every: bool) -> None:
         console.print(_table(shown))
     if not every and len(shown) < len(found):
         say(f"{len(found) - len(shown):,} assets are well and not shown (--all shows them).")
+
+
+def _refused_outcomes(data: Path) -> dict[str, int]:
+    """Return how often an outcome was refused, by reason; empty where there are no tables yet."""
+    if not DataFolder(data).relational.is_file():
+        return {}
+    with tables_of(data):
+        from alerts.inbound import refusals
+
+        return refusals()
 
 
 def links(installation: Installation, states: list[AssetStatus], arrivals: list[DayArrivals], now: int) -> list[Link]:

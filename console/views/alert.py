@@ -21,6 +21,7 @@ from config.knowledge import Drawing, FailureMode, Part, Procedure
 from config.operating_day import NS
 from config.register import Asset, AssetType, Site, Text
 from console.context import provided
+from console.found import found
 from console.headline import headline
 from console.span import CHOICES, chosen_days, span
 from console.wording import feature_title, reader_language
@@ -68,6 +69,7 @@ def page(request: HttpRequest, alert_id: int) -> HttpResponse:
             **_advice(latest.diagnosis["advise"], mode, installation, site),
             "asset_facts": _asset_facts(asset, asset_type, site),
             "course": _course(alert),
+            **found(alert, site, installation),
         },
     )
 

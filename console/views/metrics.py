@@ -15,7 +15,9 @@ from django.db.models import Count
 from django.http import HttpRequest, HttpResponse, HttpResponseForbidden
 from django.views.decorators.http import require_GET
 
-from alerts.models import Alert, Ticket
+from alerts.inbound import refusals
+from alerts.models import Alert, Outcome, Ticket
+from alerts.probation import on_probation
 from config.operating_day import NS
 from config.register import Register
 from console.context import provided
@@ -65,6 +67,17 @@ def _tables() -> Iterator[Family]:
         "fleetdx_alerts_open", "gauge", "Open alerts by state and severity.",
         [({"state": state, "severity": severity}, n) for state, severity, n in alerts.order_by("state", "severity")],
     )  # fmt: skip
+    found = Outcome.objects.filter(superseded_at=None).values_list("verdict", "source").annotate(n=Count("pk"))
+    yield Family(
+        "fleetdx_outcomes", "gauge", "What was found of alerts, by verdict and by how it came in.",
+        [({"verdict": verdict, "source": source}, n) for verdict, source, n in found.order_by("verdict", "source")],
+    )  # fmt: skip
+    yield Family(
+        "fleetdx_outcomes_refused_total", "counter", "Outcomes refused, by reason.",
+        [({"reason": reason}, n) for reason, n in refusals().items()],
+    )  # fmt: skip
+    probations = on_probation().count()
+    yield _one("fleetdx_probations", "gauge", "Versions of rules and models on probation.", probations)
     tickets = dict(Ticket.objects.values_list("status").annotate(n=Count("pk")))
     yield Family(
         "fleetdx_tickets", "gauge", "Tickets by what became of their delivery.",
