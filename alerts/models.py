@@ -128,6 +128,8 @@ class Ticket(models.Model):
         PENDING = "pending"
         DELIVERED = "delivered"
         DEAD = "dead"
+        HELD_BACK = "held_back"
+        """People will not fix it, as they said of an earlier episode; ``last_error`` says where."""
 
     alert = models.OneToOneField(Alert, on_delete=models.CASCADE, related_name="case")
     key = models.CharField(max_length=120, unique=True)
@@ -139,6 +141,11 @@ class Ticket(models.Model):
     attempts = models.PositiveIntegerField(default=0)
     next_attempt_at = models.DateTimeField(null=True)
     last_error = models.CharField(max_length=500, blank=True)
+    wont_fix_since = models.DateTimeField(null=True)
+    """When it was first seen that people closed it as *won't fix*; ``None`` while they have not."""
+    wont_fix_ended_at = models.DateTimeField(null=True)
+    wont_fix_ended_by = models.CharField(max_length=150, blank=True)
+    """Who decided that the next episode gets a ticket all the same."""
 
     class Meta:
         indexes = [models.Index(fields=["status", "next_attempt_at"])]

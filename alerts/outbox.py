@@ -1,5 +1,7 @@
 """Delivers tickets that alerts asked for: each ends as exactly one ticket, or as a dead letter with its reason.
 
+What comes back soon goes on in the ticket that there is, and what people will not fix is held back: ``continuing``.
+
 A ticket is leased before it is sent, searched before it is created, and read back after; so two deliverers, a crash
 between create and record, and a timeout after the server accepted all end with one ticket.
 """
@@ -16,6 +18,7 @@ from datetime import datetime, timedelta
 from django.db.models import F, Q
 
 from alerts.connectors.connector import Connector, FiledTicket, Permanent, Retryable, TicketDraft
+from alerts.continuing import DEFAULT, Continuation, HeldBack, continued
 from alerts.models import Alert, Ticket
 
 log = logging.getLogger(__name__)
@@ -23,6 +26,9 @@ log = logging.getLogger(__name__)
 _LEASE = timedelta(minutes=5)
 """Longer than a delivery takes; after it a deliverer that died no longer holds the ticket."""
 _LONGEST_WAIT = timedelta(hours=1)
+_LOOK_AGAIN = timedelta(days=1)
+"""How often is asked whether what holds a ticket back still stands."""
+_OPEN = (Ticket.Status.PENDING, Ticket.Status.HELD_BACK)
 
 
 @dataclass(slots=True)
@@ -31,6 +37,8 @@ class DeliveryReport:
 
     created: int = 0
     found: int = 0
+    continued: int = 0
+    held_back: int = 0
     postponed: int = 0
     dead: int = 0
 
@@ -41,19 +49,21 @@ def deliver(
     now: datetime,
     *,
     retry_after: timedelta = timedelta(seconds=30),
+    continuation: Continuation = DEFAULT,
     progress: Callable[[int, int | None], None] = lambda _done, _total: None,
 ) -> DeliveryReport:
     """Deliver every ticket that is due at ``now``; one that fails never keeps the others waiting."""
     report, began = DeliveryReport(), time.monotonic()
+    wanted = Q(status=Ticket.Status.PENDING) | Q(status=Ticket.Status.HELD_BACK) & ~Q(alert__state=Alert.State.CLOSED)
     due = list(
-        Ticket.objects.filter(Q(next_attempt_at=None) | Q(next_attempt_at__lte=now), status=Ticket.Status.PENDING)
+        Ticket.objects.filter(Q(next_attempt_at=None) | Q(next_attempt_at__lte=now), wanted)
         .select_related("alert")
         .order_by("id")
     )
     for number, ticket in enumerate(due):
         at = now + timedelta(seconds=time.monotonic() - began)  # a round may outlast a lease
         if _leased(ticket, at):
-            _deliver_one(connector, compose, ticket, at, retry_after, report)
+            _deliver_one(connector, compose, ticket, at, retry_after, continuation, report)
         progress(number + 1, len(due))
     return report
 
@@ -66,7 +76,7 @@ def try_all_at_once() -> None:
 def _leased(ticket: Ticket, now: datetime) -> bool:
     """Take the ticket for ourselves; False where another deliverer was first."""
     return (
-        Ticket.objects.filter(pk=ticket.pk, status=Ticket.Status.PENDING, attempts=ticket.attempts).update(
+        Ticket.objects.filter(pk=ticket.pk, status__in=_OPEN, attempts=ticket.attempts).update(
             attempts=F("attempts") + 1, next_attempt_at=now + _LEASE
         )
         == 1
@@ -79,12 +89,21 @@ def _deliver_one(
     ticket: Ticket,
     now: datetime,
     retry_after: timedelta,
+    continuation: Continuation,
     report: DeliveryReport,
 ) -> None:
     try:
         filed = connector.search(ticket.key)
+        earlier = continued(connector, ticket, compose, now, continuation) if filed is None else None
         if filed is not None:
             report.found += 1
+        elif isinstance(earlier, HeldBack):
+            _hold_back(ticket, connector.name, earlier, now)
+            report.held_back += 1
+            return
+        elif earlier is not None:
+            filed = earlier
+            report.continued += 1
         else:
             filed = connector.create(compose(ticket.alert))
             filed = _read_back(connector, filed, ticket.key)
@@ -107,6 +126,16 @@ def _deliver_one(
             next_attempt_at=None,
             last_error="",
         )
+
+
+def _hold_back(ticket: Ticket, connector: str, why: HeldBack, now: datetime) -> None:
+    log.info("Ticket %s is held back: %s", ticket.key, why.reason)
+    Ticket.objects.filter(pk=ticket.pk).update(
+        status=Ticket.Status.HELD_BACK,
+        connector=connector,
+        next_attempt_at=min(why.until, now + _LOOK_AGAIN),
+        last_error=why.reason[:500],
+    )
 
 
 def _read_back(connector: Connector, filed: FiledTicket, key: str) -> FiledTicket:

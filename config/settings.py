@@ -210,6 +210,10 @@ class Tickets(Strict):
         default=("rejected", "declined", "won't fix", "won't do", "wont-fix", "wontfix"), max_length=50
     )
     """Statuses or resolutions that mean that people decided to live with it."""
+    reopen_within: Duration = timedelta(days=7)
+    """A failure that is back within this time after its alert ended goes on in the ticket that there is."""
+    wont_fix_lasts: Duration = timedelta(days=90)
+    """How long no new ticket is opened for what people will not fix, from when that was seen."""
 
     @model_validator(mode="after")
     def _check(self) -> Self:

@@ -85,6 +85,8 @@ def _ticket_note(alert: Alert, ticket: Ticket | None, has_system: bool) -> str:
         return gettext("after review") if waits else gettext("none")
     if ticket.status == Ticket.Status.DEAD:
         return gettext("cannot be delivered: %(error)s") % {"error": ticket.last_error}
+    if ticket.status == Ticket.Status.HELD_BACK:
+        return gettext("held back: %(reason)s") % {"reason": ticket.last_error}
     if ticket.status == Ticket.Status.DELIVERED:
         return ticket.external_key
     if not has_system:

@@ -58,6 +58,7 @@ class TicketStatus(StrEnum):
     PENDING = "pending"
     DEAD = "dead"
     DELIVERED = "delivered"
+    HELD_BACK = "held_back"
 
 
 @app.callback()
@@ -397,12 +398,12 @@ def tickets_list(
 @tickets_app.command("retry")
 @stops_with_a_message
 def tickets_retry(
-    keys: Annotated[list[str] | None, typer.Argument(metavar="KEY...", help="Keys of dead letters.")] = None,
+    keys: Annotated[list[str] | None, typer.Argument(metavar="KEY...", help="Keys of tickets.")] = None,
     data: Data = DEFAULT_DATA,
     dead: Annotated[bool, typer.Option("--dead", help="All dead letters.")] = False,
     json: Json = False,
 ) -> None:
-    """Put dead letters back into the outbox, after mending why they were refused; also while the service runs."""
+    """Put dead letters back into the outbox, and what is held back by a won't fix; also while the service runs."""
     from fleetdx.tickets import retry
 
     raise typer.Exit(retry(data, keys or [], every_dead=dead, as_json=json))

@@ -140,6 +140,7 @@ class Program:
 
     def deliver(self, *, progress: Report = _silent) -> DeliveryReport:
         """Deliver the tickets that are due; none where no ticket system is configured."""
+        from alerts.continuing import Continuation
         from alerts.outbox import DeliveryReport, deliver
         from alerts.tickets import compose
 
@@ -153,6 +154,7 @@ class Program:
                 lambda alert: compose(alert, self.installation),
                 datetime.now(UTC),  # deliveries wait in real time, also where the fleet's time is simulated
                 retry_after=timedelta(seconds=settings.retry_seconds),
+                continuation=Continuation(settings.reopen_within, settings.wont_fix_lasts),
                 progress=progress,
             )
         finally:

@@ -174,6 +174,8 @@ def score(config: Path, data: Path, *, until: datetime | None, as_json: bool) ->
             "revisions": swept.revisions,
             "tickets_created": delivered.created,
             "tickets_found": delivered.found,
+            "tickets_continued": delivered.continued,
+            "tickets_held_back": delivered.held_back,
             "tickets_postponed": delivered.postponed,
             "tickets_dead": delivered.dead,
         }

@@ -1,7 +1,8 @@
-"""``fleetdx tickets list | retry``: what the outbox holds, and dead letters put back into it by whoever mended why."""
+"""``fleetdx tickets list | retry``: what the outbox holds, and what stopped put back into it by whoever decides so."""
 
 from __future__ import annotations
 
+import getpass
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -60,13 +61,14 @@ def list_tickets(data: Path, status: str | None, *, limit: int, as_json: bool) -
         console.print(table)
     if total > len(held):
         say(f"{len(held):,} of {total:,} are shown; --limit shows more.")
-    say(", ".join(f"{count:,} {name}" for name, count in counts.items()) + ".")
+    say(", ".join(f"{count:,} {name.replace('_', ' ')}" for name, count in counts.items()) + ".")
 
 
 def retry(data: Path, keys: Sequence[str], *, every_dead: bool, as_json: bool) -> int:
     """Put dead letters back, due at once and as if never tried; return the exit code: 1 if a key is none's.
 
-    A ticket that waits anyway is left alone: a deliverer may be at work on it.
+    One that is held back, because people will not fix it, becomes due by whoever asks. One that waits anyway is left
+    alone: a deliverer may be at work on it.
     """
     if every_dead == bool(keys):
         raise CannotGoOn("say which: the keys of dead letters, as list shows them; or --dead for all of them")
@@ -80,17 +82,18 @@ def retry(data: Path, keys: Sequence[str], *, every_dead: bool, as_json: bool) -
         else:
             known = dict(Ticket.objects.filter(key__in=keys).values_list("key", "status"))
             back = _put_back([key for key in dict.fromkeys(keys) if known.get(key) == "dead"])
+            back += _end_wont_fix([key for key in dict.fromkeys(keys) if known.get(key) == "held_back"])
             reasons = [
-                f"{key} is {known[key]}, no dead letter" if key in known else f"there is no ticket {key}"
+                f"{key} is {known[key]}, neither dead nor held back" if key in known else f"there is no ticket {key}"
                 for key in dict.fromkeys(keys)
-                if known.get(key) != "dead"
+                if known.get(key) not in ("dead", "held_back")
             ]
     if as_json:
         print_json({"put_back": back, "reasons": reasons})
     else:
         for reason in reasons:
             say(f"  {reason}")
-        say(f"{len(back):,} dead letters are due again.")
+        say(f"{len(back):,} tickets are due again.")
     return NO if reasons else 0
 
 
@@ -105,6 +108,16 @@ def _put_back(keys: Sequence[str]) -> list[str]:
             status=Ticket.Status.PENDING, attempts=0, next_attempt_at=None
         )
     ]
+
+
+def _end_wont_fix(keys: Sequence[str]) -> list[str]:
+    """Let these be filed all the same; return the keys of those that still were held back."""
+    from alerts.continuing import end_wont_fix
+    from alerts.models import Ticket
+
+    who, now = getpass.getuser(), datetime.now(UTC)
+    held_back = Ticket.objects.select_related("alert").filter(key__in=keys)
+    return [ticket.key for ticket in held_back if end_wont_fix(ticket, who, now)]
 
 
 def _as_dict(one: Ticket) -> dict[str, object]:

@@ -9,10 +9,15 @@ from typing import NoReturn
 import pytest
 
 
+def required(server: str) -> bool:
+    """Whether ``FLEETDX_REQUIRE`` lists a server."""
+    return server in os.environ.get("FLEETDX_REQUIRE", "").split(",")
+
+
 def missing(server: str, hint: str) -> NoReturn:
     """Skip the running test for want of ``server``; fail it where ``FLEETDX_REQUIRE`` lists that server."""
     message = f"needs {server}: {hint}"
-    if server in os.environ.get("FLEETDX_REQUIRE", "").split(","):
+    if required(server):
         pytest.fail(message)
     pytest.skip(message)
 

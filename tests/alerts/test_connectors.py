@@ -15,6 +15,7 @@ from uuid import uuid4
 import httpx
 import pytest
 from faulty_proxy import FaultyProxy
+from ticket_connectors import built
 from ticket_desk import SECRET, TicketDesk, genuine
 from ticket_drafts import draft
 from ticket_people import CLOSED, WONT_FIX, People, people_before
@@ -27,7 +28,6 @@ from alerts.connectors.rt import RtConnector
 from alerts.connectors.webhook import WebhookConnector, signature
 from config.settings import Tickets
 from fleetdx.servers.process import free_port
-from fleetdx.servers.redmine import PROJECT
 from fleetdx.servers.roundup import PASSWORD, USER, RoundupServer
 from fleetdx.servers.rt import QUEUE, RtServer
 
@@ -50,18 +50,6 @@ def served(name: str, request: pytest.FixtureRequest) -> Iterator[FaultyProxy]:
     with ExitStack() as opened:
         server = opened.enter_context(TicketDesk()) if name == "webhook" else request.getfixturevalue(name)
         yield opened.enter_context(FaultyProxy(server.port))
-
-
-def built(name: str, port: int, *, timeout_s: float = 20.0, user: str | None = USER) -> Connector:
-    path, queue, secret = {
-        "redmine": ("", PROJECT, PASSWORD),
-        "roundup": ("/fleet", None, PASSWORD),
-        "rt": ("", QUEUE, PASSWORD),
-        "webhook": ("/tickets", None, SECRET),
-    }[name]
-    url = f"http://127.0.0.1:{port}{path}"
-    chosen = Tickets(connector=name, url=url, queue=queue, user=user, timeout_s=timeout_s)
-    return connector_class(name).from_settings(chosen, secret)
 
 
 @pytest.fixture

@@ -80,7 +80,8 @@ def test_days_are_scored_once_up_to_the_instant_that_is_asked_for(tmp_path: Path
     assert _score(history, data, until + timedelta(minutes=61))["asset_days"] == 2
     assert _score(history, data, BEGIN + timedelta(days=30)) == {
         "asset_days": 2 * 2, "revisions": 0,
-        "tickets_created": 0, "tickets_found": 0, "tickets_postponed": 0, "tickets_dead": 0,
+        "tickets_created": 0, "tickets_found": 0, "tickets_continued": 0, "tickets_held_back": 0,
+        "tickets_postponed": 0, "tickets_dead": 0,
     }  # fmt: skip
 
 

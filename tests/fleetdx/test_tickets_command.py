@@ -68,7 +68,7 @@ def test_a_person_reads_the_reason_as_it_is_without_its_escapes(data: Path) -> N
     assert "[bold]no such[/bold] queue" in answer.err
     assert "\x1b" not in answer.err
     assert "2026-05-05 08:01:00" in answer.err
-    assert "2 pending, 1 delivered, 2 dead." in answer.err
+    assert "2 pending, 1 delivered, 2 dead, 0 held back." in answer.err
 
 
 def test_a_dead_letter_is_put_back_and_due_at_once(data: Path) -> None:
@@ -95,7 +95,8 @@ def test_what_is_no_dead_letter_is_said_and_left_alone(data: Path) -> None:
     answer = here("tickets", "retry", "C/LEAK/1", "E/LEAK/1", "Z/LEAK/1", "-d", data, "--json")
     assert (answer.code, answer.json()["put_back"]) == (1, [])
     assert answer.json()["reasons"] == [
-        "C/LEAK/1 is pending, no dead letter", "E/LEAK/1 is delivered, no dead letter", "there is no ticket Z/LEAK/1",
+        "C/LEAK/1 is pending, neither dead nor held back", "E/LEAK/1 is delivered, neither dead nor held back",
+        "there is no ticket Z/LEAK/1",
     ]  # fmt: skip
     assert here("tickets", "list", "-d", data, "--json", "--status", "pending").json() == before
 
