@@ -16,6 +16,8 @@ _STATISTICS = {
     "count": ("times set", "出现次数"),
     "rate": ("how often, against its own past", "出现频度（与自身历史相比）"),
     "novel": ("codes not seen on it before", "以往未见的代码"),
+    "drift": ("slow drift against its own past", "相对自身历史的缓慢漂移"),
+    "excess": ("more often than exposure lets expect", "超出运行时长所能预期的频度"),
     "own": ("against its own past", "与自身历史相比"),
     "peers": ("against the other assets of its site that day", "与同段其他设备当日相比"),
 }

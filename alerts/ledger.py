@@ -90,9 +90,10 @@ class DjangoLedger:
             row.features = {name: value for name, value in outcome.features.items() if number(value) is not None}
             row.fault_log = plain_fault_log(outcome.log)
             row.completeness = outcome.log.completeness
+            row.health = {mode: round(value, 1) for mode, value in outcome.health.items()}
             row.model_version, row.rules_version = outcome.model_version, outcome.rules_version
         _insert(new)
-        changed = ["revision", "arrivals_revision", "features", "fault_log", "completeness"]
+        changed = ["revision", "arrivals_revision", "features", "fault_log", "completeness", "health"]
         changed += ["model_version", "rules_version"]
         AssetDayRun.objects.bulk_update(again, changed, batch_size=100)
         for row in again:

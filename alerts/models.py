@@ -16,6 +16,8 @@ class AssetDayRun(models.Model):
     revision = models.PositiveIntegerField(default=0)
     features = models.JSONField()
     fault_log = models.JSONField()
+    health = models.JSONField(default=dict)
+    """0 to 100 by failure mode; what is not known that day is absent."""
     completeness = models.FloatField()
     model_version = models.CharField(max_length=64, blank=True)
     rules_version = models.CharField(max_length=64, blank=True)

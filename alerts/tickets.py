@@ -210,7 +210,7 @@ def _evidence(item: Mapping[str, Any], case: Case, language: Language) -> str:
 def unit_of(feature: str, asset_type: AssetType) -> str:
     """Return the unit of a feature: its signal's, or sigma for a deviation."""
     signal, _, rest = feature.partition(".")
-    if rest.endswith((".own", ".peers")):
+    if rest.endswith((".own", ".peers", ".drift")):
         return "σ"
     known = asset_type.signal.get(signal)
     return known.unit if known is not None and rest else ""

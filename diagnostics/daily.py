@@ -14,10 +14,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from config.knowledge import Knowledge
+from config.knowledge import ANOMALY, Knowledge
 from config.operating_day import day_bounds, operating_day
 from config.register import AssetType, Register, Site
 from config.settings import Settings
+from diagnostics.condition import healths
 from diagnostics.diagnose import AnomalyVerdict, anomaly_diagnosis, merged, rule_diagnoses
 from diagnostics.expression import Frame
 from diagnostics.fault_log import LOOK_BACK_DAYS as FAULT_LOOK_BACK_DAYS
@@ -29,6 +30,8 @@ from diagnostics.rules import RuleSet
 from models.derive import LOOK_BACK_DAYS, derived_panel
 from models.ensemble import ENSEMBLE, Ensemble
 from models.features import STATISTICS, base_panel
+from models.grid import Grid
+from models.health import health
 from models.panel import panel_index
 from models.threshold import anomalous
 from models.type_model import TypeModel
@@ -95,7 +98,8 @@ class DailyCycle:
         verdicts: dict[str, AnomalyVerdict] = {}
         if model is not None:
             read = sorted({name for rule in rules for name in rule.expression.detectors} - {ENSEMBLE})
-            derived, verdicts = self._scored(model, panel, derived, asset_ids, day, settling, read)
+            idle = idle_days(panel, asset_type).reindex(derived.index)
+            derived, verdicts = self._scored(model, panel, derived, asset_ids, day, settling, read, idle)
         diagnoses: dict[str, list[Diagnosis]] = {asset_id: [] for asset_id in asset_ids}
         frame = Frame(derived)
         results = [rule.evaluate(frame, self._sites) for rule in rules]
@@ -106,11 +110,14 @@ class DailyCycle:
             # Once failures are known to learn from, what is merely strange is for a person to look at.
             ticket = "review" if model.learned.failure is not None else self._settings.models.ticket
             diagnoses[asset_id].append(
-                anomaly_diagnosis(asset_id, day, end, verdict, self._settings.models, model.version, ticket)
+                anomaly_diagnosis(asset_id, day, end, verdict, self._settings.models, model.version, ticket, asset_type)
             )
+        by_models = {asset_id: {ANOMALY.code: verdict.health} for asset_id, verdict in verdicts.items()}
+        ruled = {asset_id: tuple(of_asset) for asset_id, of_asset in diagnoses.items()}
         foreseen = self._foreseen(model, panel, derived, site, asset_ids, day, end, settling)
         for asset_id, forecast in foreseen.items():
             diagnoses[asset_id] = merged([*diagnoses[asset_id], *forecast.diagnoses])
+            by_models[asset_id] |= forecast.health
             verdict = verdicts[asset_id]
             verdicts[asset_id] = verdict._replace(scores=verdict.scores + forecast.scores)
         features = _known_features(base)
@@ -127,6 +134,7 @@ class DailyCycle:
                 diagnoses=tuple(diagnoses[asset_id]),
                 model_version=model.version if model is not None else "",
                 rules_version=self._rules.version,
+                health=healths(by_models.get(asset_id, {}), ruled[asset_id]),
             )
             for asset_id in asset_ids
         ]
@@ -246,15 +254,18 @@ class DailyCycle:
         day: date,
         settling: Mapping[str, int],
         read: Sequence[str],
+        idle: pd.Series,
     ) -> tuple[pd.DataFrame, dict[str, AnomalyVerdict]]:
         """Return the derived panel with its ``score.*`` columns, and what the model says of the day.
 
-        ``read`` names the detectors whose own scores the rules read: these are recorded too.
+        ``read`` names the detectors whose own scores the rules read: these are recorded too. ``idle`` says of each row
+        of the derived panel whether the asset was not in operation: such a day is not scored.
         """
         ensemble = model.ensemble
         today = derived[derived.index.get_level_values(1) == np.datetime64(day, "D")]
         today = today.loc[today.index.get_level_values(0).isin(asset_ids)]
         raw = ensemble.raw(today)
+        raw.loc[idle.reindex(today.index).to_numpy(dtype=bool)] = np.nan
         levels = ensemble.levels(raw)
         scored = derived.copy()
         for name in levels.columns:
@@ -264,6 +275,7 @@ class DailyCycle:
         combined = scored[f"score.{ENSEMBLE}"]
         persistent = anomalous(combined, threshold_levels[ENSEMBLE], ensemble.persistence).array
         # A person looks at days that stand out; explaining a day costs much more than scoring it.
+        standing = _standing(combined, ensemble)[_rows(derived, asset_ids, day)]
         strange = today[(levels[f"score.{ENSEMBLE}"] >= min(threshold_levels[ENSEMBLE], _EXPLAINED_LEVEL)).to_numpy()]
         parts = dict(zip(strange.index.get_level_values(0), ensemble.explain(strange), strict=True))
         held = persistent[_rows(derived, asset_ids, day)]
@@ -287,8 +299,31 @@ class DailyCycle:
             )
             known = bool(np.isfinite(numbers[ENSEMBLE][1][i])) and held[i] is not pd.NA
             settled = settling.get(asset_id, ensemble.persistence.n) >= ensemble.persistence.n
-            verdicts[asset_id] = AnomalyVerdict(scores, bool(held[i]) if known and settled else None)
+            condition = bool(held[i]) if known and settled else None
+            beside = _deviations(today.iloc[at[i]]) if condition else {}
+            verdicts[asset_id] = AnomalyVerdict(scores, condition, float(standing[i]) if settled else np.nan, beside)
         return scored, verdicts
+
+
+def idle_days(panel: pd.DataFrame, asset_type: AssetType) -> pd.Series:
+    """Whether each asset-day was spent out of operation, of a type that says what operation is."""
+    if asset_type.operating is None or "exposure.hours" not in panel:
+        return pd.Series(False, index=panel.index)
+    return panel["exposure.hours"] == 0
+
+
+def _standing(combined: pd.Series, ensemble: Ensemble) -> NDArray[np.float64]:
+    """Return the health by the anomaly models on each day of a panel, NaN where it is frozen."""
+    assert isinstance(combined.index, pd.MultiIndex)
+    grid = Grid.of(combined.index)
+    level = grid.gather(ensemble.persistence.standing(grid.spread(combined)))
+    return health(level, ensemble.threshold)
+
+
+def _deviations(row: pd.Series) -> dict[str, float]:
+    """Return a day's known deviations by column."""
+    known = row[[name for name in row.index if str(name).endswith((".own", ".peers"))]].dropna()
+    return {str(name): float(value) for name, value in known.items()}
 
 
 def _known_features(base: pd.DataFrame) -> dict[str, dict[str, float]]:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
+from types import MappingProxyType
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -14,8 +16,9 @@ from numpy.typing import NDArray
 
 from config.knowledge import ANOMALY, Knowledge
 from config.operating_day import NS
-from config.register import SEVERITIES, Text
+from config.register import SEVERITIES, AssetType
 from config.settings import Models
+from diagnostics.deviations import anomaly_text
 from diagnostics.expression import Frame
 from diagnostics.records import AnomalyScore, Diagnosis, Evidence
 from diagnostics.rules import RuleResult
@@ -32,6 +35,9 @@ class AnomalyVerdict(NamedTuple):
 
     scores: tuple[AnomalyScore, ...]
     condition: bool | None
+    health: float = math.nan
+    beside: Mapping[str, float] = MappingProxyType({})
+    """Where it is anomalous: the day's deviations by column, to set those that speak beside their counterparts."""
 
 
 def rule_diagnoses(
@@ -138,6 +144,7 @@ def anomaly_diagnosis(
     settings: Models,
     version: str,
     ticket: Literal["auto", "review"],
+    asset_type: AssetType,
 ) -> Diagnosis:
     """Return what the anomaly model alone says: that something is unlike before, and which numbers."""
     parts = verdict.scores[0].contributions if verdict.scores and verdict.condition else ()
@@ -150,7 +157,7 @@ def anomaly_diagnosis(
         severity=settings.severity,
         act_within_hours=settings.act_within / HOUR,
         known_at=instant(known_at),
-        text=_anomaly_text([(part.feature, part.value) for part in parts]),
+        text=anomaly_text([(part.feature, part.value) for part in parts], verdict.beside, asset_type),
         ticket=ticket,
         iso14224=ANOMALY.iso14224,
         evidence=tuple(Evidence(part.feature, part.value, 0.0) for part in parts),
@@ -175,35 +182,6 @@ def _speaker(candidates: Sequence[Diagnosis]) -> Diagnosis:
     suppresses = dict.fromkeys(mode for d in holding for mode in d.suppresses)
     known = [d.probability for d in candidates if d.probability is not None]
     return replace(speaker, suppresses=tuple(suppresses), probability=max(known, default=None))
-
-
-_AGAINST = {
-    "own": ("against its own past", "与自身历史相比"),
-    "peers": ("against other assets that day", "与同日其他设备相比"),
-}
-
-
-def _anomaly_text(parts: Sequence[tuple[str, float]]) -> Text:
-    english, chinese = [], []
-    for feature, value in parts[:3]:
-        name, _, against = feature.rpartition(".")
-        if against in _AGAINST:
-            english.append(f"{name} {value:+.1f} sigma {_AGAINST[against][0]}")
-            chinese.append(f"{name} {_AGAINST[against][1]}偏离 {value:+.1f} σ")
-        elif against == "rate":
-            code = name.removeprefix("faults.")
-            what = "faults of all codes" if code == "faults" else f"fault {code}"
-            english.append(f"{what} more often than before")
-            chinese.append("故障总数比以往增多" if code == "faults" else f"故障 {code} 比以往频繁")
-        else:
-            english.append("a fault code not seen on it before")
-            chinese.append("出现以往未见的故障代码")
-    if not english:
-        return Text(en="No unexplained anomaly.", zh="无未明异常。")
-    return Text(
-        en=f"No rule explains it, but the day was unlike this asset's days before: {'; '.join(english)}.",
-        zh=f"没有规则能解释，但该日与该设备以往不同：{'；'.join(chinese)}。",
-    )
 
 
 def instant(at: int) -> datetime:

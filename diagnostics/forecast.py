@@ -19,6 +19,7 @@ from diagnostics.diagnose import HOUR, instant
 from diagnostics.records import AnomalyScore, Contribution, Diagnosis, Evidence
 from models.attributes import Attributes
 from models.failure import FAILURE, FailureModel, Reason
+from models.health import health
 
 _DETECTOR_LENGTH = 48  # of the ledger's column
 
@@ -28,6 +29,8 @@ class Forecast(NamedTuple):
 
     scores: tuple[AnomalyScore, ...]
     diagnoses: tuple[Diagnosis, ...]
+    health: Mapping[str, float]
+    """Of each failure mode whose risk is known, 0 to 100."""
 
 
 def forecasts(
@@ -57,6 +60,7 @@ def forecasts(
     settled = np.array([settling.get(asset_id, 1) >= 1 for asset_id in asset_ids])
     scores: defaultdict[str, list[AnomalyScore]] = defaultdict(list)
     diagnoses: defaultdict[str, list[Diagnosis]] = defaultdict(list)
+    healths: defaultdict[str, dict[str, float]] = defaultdict(dict)
     for asset_id, risk in zip(asset_ids, risks[FAILURE], strict=True):
         if np.isfinite(risk):
             scores[asset_id].append(writer.score(asset_id, FAILURE, risk, min(thresholds.values()), ()))
@@ -64,13 +68,18 @@ def forecasts(
         values = risks[mode].to_numpy()
         holds = settled & (values > threshold)
         reasons = iter(model.explain(inputs[holds], mode))
+        for asset_id, value in zip(asset_ids, health(np.where(settled, values, np.nan), threshold), strict=True):
+            healths[asset_id][mode] = float(value)
         for asset_id, risk, held, known in zip(asset_ids, values, holds, settled & np.isfinite(values), strict=True):
             why = next(reasons) if held else ()
             if held:
                 scores[asset_id].append(writer.score(asset_id, f"{FAILURE}.{mode}", risk, threshold, why))
             condition = bool(held) if known else None
             diagnoses[asset_id].append(writer.diagnosis(asset_id, mode, condition, risk, why))
-    return {asset_id: Forecast(tuple(scores[asset_id]), tuple(diagnoses[asset_id])) for asset_id in asset_ids}
+    return {
+        asset_id: Forecast(tuple(scores[asset_id]), tuple(diagnoses[asset_id]), healths[asset_id])
+        for asset_id in asset_ids
+    }
 
 
 @dataclass(frozen=True, slots=True)

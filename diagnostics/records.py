@@ -137,3 +137,5 @@ class DayOutcome:
     model_version: str
     """Empty where no model was active."""
     rules_version: str
+    health: Mapping[str, float] = field(default_factory=dict)
+    """0 to 100 of each failure mode of which anything is known that day (see ``diagnostics.condition``)."""

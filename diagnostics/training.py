@@ -14,7 +14,7 @@ from config.knowledge import ANOMALY
 from config.operating_day import day_bounds
 from config.register import AssetType, Register
 from config.settings import Settings
-from diagnostics.daily import ActiveModel, without_incomplete
+from diagnostics.daily import ActiveModel, idle_days, without_incomplete
 from diagnostics.ledger import Ledger
 from models.derive import derived_panel
 from models.ensemble import Ensemble, further_columns
@@ -82,6 +82,7 @@ class Trainer:
             zones=zones,
             sound=sound,
         )
+        healthy &= ~idle_days(base, asset_type)
         known = without_incomplete(base, self._settings.daily.min_completeness)
         derived = derived_panel(known, groups, further=further_columns(settings.detectors))
         try:

@@ -273,7 +273,8 @@ def _exposure(base: pd.DataFrame, grid: Grid, known: NDArray[np.bool_]) -> Float
     """Hours in operation of each day whose faults are known: at least one, and the fleet's median of that day (or
     24) where telemetry was silent and only faults came.
     """
-    hours = grid.spread(base["exposure.hours"])
+    silent = "exposure.hours" not in base  # a fleet of which there are faults alone
+    hours = np.full(grid.shape, np.nan) if silent else grid.spread(base["exposure.hours"])
     typical, _, _ = _median_and_spread(np.array(hours.T))
     filled = np.where(np.isnan(hours), np.where(np.isnan(typical), 24.0, typical), hours)
     # In units of 2^-20 h sums are exact, so that they do not depend on where the panel begins.

@@ -53,6 +53,16 @@ class Persistence:
         possible = self._last_n(held != 0, before=True)
         return np.where(true >= self.k, 1.0, np.where(possible < self.k, 0.0, np.nan))
 
+    def standing(self, values: Floats) -> Floats:
+        """Return the k-th highest known of the last n days' values (assets, days): above a threshold where it persists.
+
+        NaN where today's is not known, or fewer than ``k`` are: what was said before stands.
+        """
+        padded = np.pad(values, ((0, 0), (self.n - 1, 0)), constant_values=np.nan)
+        windows = np.lib.stride_tricks.sliding_window_view(padded, self.n, axis=1)
+        falling = -np.sort(-windows, axis=-1)  # NaN last
+        return np.where(np.isnan(values), np.nan, falling[..., self.k - 1])
+
     def _last_n(self, flags: np.ndarray, *, before: bool = False) -> Floats:
         """Count the flags of the last n days; the days before the grid count as ``before``."""
         padded = np.pad(flags.astype(np.int64), ((0, 0), (self.n, 0)), constant_values=int(before))

@@ -25,9 +25,11 @@ from console.found import found
 from console.headline import headline
 from console.span import CHOICES, chosen_days, span
 from console.wording import feature_title, reader_language
+from diagnostics.condition import of_asset
 from models.ensemble import ENSEMBLE
 
 _FAULT_ROWS = 40
+_HEALTH_DAYS = 30
 _BAR = 150
 
 
@@ -54,6 +56,7 @@ def page(request: HttpRequest, alert_id: int) -> HttpResponse:
             "says": latest.diagnosis["text"][reader_language()],
             "said_by": latest.diagnosis["source"],
             "occurrences": alert.days_seen,
+            "health": _health(alert),
             "warranty": warranty(asset, mode, alert.first_day, reader_language()),
             "acknowledged": _by(alert.acknowledged_at, alert.acknowledged_by, site.zone),
             "confirmed": _by(alert.confirmed_at, alert.confirmed_by, site.zone),
@@ -185,22 +188,35 @@ def _asset_facts(asset: Asset, asset_type: AssetType, site: Site) -> list[dict[s
     return [{"name": name, "value": value} for name, value in facts]
 
 
+def _has_health(run: AssetDayRun | None, alert: Alert) -> bool:
+    return run is not None and alert.failure_mode in run.health
+
+
+def _health(alert: Alert) -> dict[str, str] | None:
+    """Return the last known health up to the alert's last day, of its failure mode and of the asset as a whole."""
+    runs = AssetDayRun.objects.filter(asset_id=alert.asset_id, day__lte=alert.last_day).order_by("-day")
+    run = next((run for run in runs[:_HEALTH_DAYS] if _has_health(run, alert)), None)
+    if run is None:
+        return None
+    whole = of_asset(run.health)
+    return {"mode": f"{run.health[alert.failure_mode]:.0f}", "asset": f"{whole:.0f}", "day": str(run.day)}
+
+
 def _course(alert: Alert) -> list[dict[str, object]]:
     """Return the alert day by day, the newest first: what was said, the score, how complete the data was."""
     said = {day.day: day.condition for day in alert.days.all()}
     levels = dict(
         Score.objects.filter(asset_id=alert.asset_id, detector=ENSEMBLE, day__in=said).values_list("day", "level")
     )
-    complete = dict(
-        AssetDayRun.objects.filter(asset_id=alert.asset_id, day__in=said).values_list("day", "completeness")
-    )
+    runs = {run.day: run for run in AssetDayRun.objects.filter(asset_id=alert.asset_id, day__in=said)}
     words = {True: gettext("holds"), False: gettext("clear"), None: gettext("not known")}
     return [
         {
             "day": str(day),
             "condition": words[said[day]],
             "level": f"{levels[day]:.3f}" if day in levels else "–",
-            "completeness": f"{100 * complete[day]:.0f} %" if day in complete else "–",
+            "health": f"{runs[day].health[alert.failure_mode]:.0f}" if _has_health(runs.get(day), alert) else "–",
+            "completeness": f"{100 * runs[day].completeness:.0f} %" if day in runs else "–",
         }
         for day in sorted(said, reverse=True)
     ]

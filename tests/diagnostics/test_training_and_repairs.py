@@ -125,6 +125,10 @@ def test_a_model_speaks_after_its_own_persistence_where_no_rule_looks_back(new_f
     assert condition(ledger, "B-3", DAY + timedelta(days=13), "ANOMALY") is not True
     assert condition(ledger, "B-3", DAY + timedelta(days=15), "ANOMALY") is True
     assert condition(ledger, "B-2", DAY + timedelta(days=15), "ANOMALY") is False
+    health = {key: outcome.health.get("ANOMALY", -1.0) for key, outcome in ledger.outcomes.items()}
+    assert health[AssetDay("B-3", DAY + timedelta(days=13))] >= 50
+    assert 0 <= health[AssetDay("B-3", DAY + timedelta(days=15))] < 50
+    assert 50 <= health[AssetDay("B-2", DAY + timedelta(days=15))] <= 100
 
 
 @pytest.mark.parametrize("restarts", [False, True])

@@ -275,6 +275,14 @@ def test_a_signal_that_never_moved_has_no_scale_and_one_that_barely_moved_does_n
     assert derived.loc[("A2", last), "still.max.own"] == 0
 
 
+def test_a_fleet_of_which_there_are_faults_alone_counts_each_day_alike() -> None:
+    frame = base(gaps=0.0)[["faults.F1.count", "faults.F2.count", "faults.count", "completeness"]]
+    derived = derived_panel(frame, GROUPS, further=FURTHER)
+    whole_days = derived_panel(frame.assign(**{"exposure.hours": 24.0}), GROUPS, further=FURTHER)
+    pd.testing.assert_series_equal(derived["faults.F1.excess"], whole_days["faults.F1.excess"])
+    assert derived["faults.F1.rate"].notna().any()
+
+
 def test_an_asset_without_a_group_is_named() -> None:
     with pytest.raises(KeyError, match="A8"):
         derived_panel(base(), GROUPS.drop("A8"))
