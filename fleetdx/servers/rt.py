@@ -52,7 +52,8 @@ $runner->parse_options(@ARGV);
 $runner->run($application);
 """
 
-# Makes the queue, its field, an account with the rights that docs/connectors.md asks for; prints a token of it.
+# Makes the queue, its fields (the key's, and those of an outcome), an account with the rights that docs/connectors.md
+# asks for; prints a token of it.
 _BOOTSTRAP = """\
 use strict; use warnings;
 use lib '/usr/share/request-tracker5/lib';
@@ -63,11 +64,13 @@ my $user = RT::User->new($system);
 done $user->Create(Name => '{user}', EmailAddress => '{user}@example.test', Password => '{password}', Privileged => 1);
 my $queue = RT::Queue->new($system);
 done $queue->Create(Name => '{queue}', CorrespondAddress => 'fleet@example.test', SLADisabled => 1);
-my $field = RT::CustomField->new($system);
-done $field->Create(
-    Name => 'ExternalId', Type => 'FreeformSingle', LookupType => 'RT::Queue-RT::Ticket', MaxValues => 1,
-);
-done $field->AddToObject(RT::Queue->new($system));
+for my $name ('ExternalId', 'Verdict', 'Cause', 'Action', 'Parts', 'Downtime hours', 'Cost', 'Currency') {{
+    my $field = RT::CustomField->new($system);
+    done $field->Create(
+        Name => $name, Type => 'FreeformSingle', LookupType => 'RT::Queue-RT::Ticket', MaxValues => 1,
+    );
+    done $field->AddToObject(RT::Queue->new($system));
+}}
 for my $right (qw(SeeQueue ShowTicket CreateTicket ModifyTicket SeeCustomField ModifyCustomField)) {{
     done $user->PrincipalObj->GrantRight(Right => $right, Object => $RT::System);
 }}

@@ -12,13 +12,15 @@ from uuid import uuid4
 import httpx
 import pytest
 from diagnoses import DAY, diagnosis, outcome
+from ticket_connectors import built
 
-from alerts.connectors.connector import Connector, FiledTicket, Retryable, Standing, TicketDraft, connector_class
+from alerts.connectors.connector import Connector, FiledTicket, Retryable, Standing, TicketDraft
 from alerts.finding import BadFinding
 from alerts.polling import poll, said_in
 from config.knowledge import Knowledge
-from config.settings import Outcomes, Settings, Tickets
+from config.settings import Outcomes, Settings
 from fleetdx.servers.roundup import PASSWORD, USER, RoundupServer
+from fleetdx.servers.rt import RtServer
 
 pytestmark = pytest.mark.usefixtures("tables")
 SETTINGS = Settings()
@@ -177,40 +179,46 @@ def test_a_connector_that_cannot_tell_is_not_asked() -> None:
     assert poll(Silent(), SETTINGS, Knowledge(), at(0)).changed == 0  # type: ignore[arg-type]
 
 
-# The whole loop, on the real server.
+# The whole loop, on the real servers.
+
+
+@pytest.fixture(params=["roundup", "rt"])
+def server(request: pytest.FixtureRequest) -> Any:
+    return request.getfixturevalue(request.param)
 
 
 @pytest.fixture
-def connector(roundup: RoundupServer) -> Iterator[Connector]:
-    chosen = Tickets(connector="roundup", url=roundup.url, user=USER, timeout_s=60)
-    with closing(connector_class("roundup").from_settings(chosen, PASSWORD)) as made:
+def connector(server: RoundupServer | RtServer) -> Iterator[Connector]:
+    with closing(built("roundup" if isinstance(server, RoundupServer) else "rt", server.port, timeout_s=60)) as made:
         yield made
 
 
-def as_a_person(roundup: RoundupServer) -> httpx.Client:
-    headers = {"X-Requested-With": "rest", "Origin": f"http://127.0.0.1:{roundup.port}"}
-    return httpx.Client(base_url=f"{roundup.url}/rest/data/", auth=(USER, PASSWORD), headers=headers, timeout=60)
-
-
-def resolve(roundup: RoundupServer, number: str, **fields: str) -> None:
-    """Close an issue and leave a verdict in it, as a person does."""
-    with as_a_person(roundup) as person:
-        statuses = person.get("status", params={"@fields": "name"}).json()["data"]["collection"]
-        resolved = next(one["id"] for one in statuses if one["name"] == "resolved")
-        etag = person.get(f"issue/{number}").json()["data"]["@etag"]
-        answer = person.patch(f"issue/{number}", json={"status": resolved, **fields}, headers={"If-Match": etag})
+def resolve(server: RoundupServer | RtServer, number: str, **fields: str) -> None:
+    """Close a ticket and leave a verdict in it, as a person does."""
+    if isinstance(server, RtServer):
+        words = {name.replace("_", " ").capitalize(): text for name, text in fields.items()}
+        with httpx.Client(base_url=f"{server.url}/REST/2.0/", auth=(USER, PASSWORD), timeout=60) as person:
+            answer = person.put(f"ticket/{number}", json={"Status": "resolved", "CustomFields": words})
+            assert answer.status_code == 200, answer.text
+        return
+    headers = {"X-Requested-With": "rest", "Origin": f"http://127.0.0.1:{server.port}"}
+    with httpx.Client(
+        base_url=f"{server.url}/rest/data/", auth=(USER, PASSWORD), headers=headers, timeout=60
+    ) as person:
+        etag = person.get(f"issue/{number}").headers["etag"]
+        answer = person.patch(f"issue/{number}", json={"status": "resolved", **fields}, headers={"If-Match": etag})
         assert answer.status_code == 200, answer.text
 
 
-def test_from_an_alert_over_a_real_tracker_to_the_score_card_and_the_labels(
-    roundup: RoundupServer, connector: Connector
+def test_from_an_alert_over_a_real_ticket_system_to_the_score_card_and_the_labels(
+    server: RoundupServer | RtServer, connector: Connector
 ) -> None:
     from alerts.ledger import DjangoLedger
     from alerts.models import Alert, Ticket
     from alerts.outbox import deliver
     from alerts.scorecard import score_cards
 
-    cars = [f"{uuid4().hex[:8]}-A", f"{uuid4().hex[:8]}-B"]
+    cars = [f"A-{uuid4().hex[:8]}", f"B-{uuid4().hex[:8]}"]
     DjangoLedger().record([outcome(diagnosis(asset_id=car)) for car in cars])
 
     def compose(alert: Alert) -> TicketDraft:
@@ -222,9 +230,9 @@ def test_from_an_alert_over_a_real_tracker_to_the_score_card_and_the_labels(
     confirmed, wrong = Ticket.objects.order_by("pk")
     now = datetime.now(UTC)
     assert poll(connector, SETTINGS, Knowledge(), now).recorded == 0
-    resolve(roundup, confirmed.external_key, verdict="Confirmed", cause="hose chafed", action="hose replaced",
+    resolve(server, confirmed.external_key, verdict="Confirmed", cause="hose chafed", action="hose replaced",
             parts="clip; hose", downtime_hours="3.5", cost="120.35", currency="EUR")  # fmt: skip
-    resolve(roundup, wrong.external_key, verdict="false alarm", cause="sensor")
+    resolve(server, wrong.external_key, verdict="false alarm", cause="sensor")
     assert poll(connector, SETTINGS, Knowledge(), datetime.now(UTC)).recorded == 2
     assert poll(connector, SETTINGS, Knowledge(), datetime.now(UTC)).recorded == 0
     first, second = Alert.objects.order_by("pk")
