@@ -40,16 +40,25 @@ def _variable(value: object) -> object:
 SecretName = Annotated[str, BeforeValidator(_variable)]
 
 
-def _address(value: str) -> str:
+def _address(value: str, schemes: tuple[str, ...] = ("http", "https")) -> str:
     parts = urlsplit(value)
     if parts.username is not None or parts.password is not None:
         raise ValueError("must hold no user and no password")
-    if parts.scheme not in ("http", "https") or not parts.hostname:
+    if parts.scheme not in schemes or not parts.hostname:
         raise ValueError(f"must be an address such as https://tickets.example.org, not {value!r}")
+    try:
+        _ = parts.port
+    except ValueError:
+        raise ValueError(f"must name a port from 0 to 65535 or none, not {value!r}") from None
     return value.rstrip("/")
 
 
+def _ticket_address(value: str) -> str:
+    return _address(value, ("http", "https", "smtp", "smtp+starttls", "smtps"))
+
+
 Address = Annotated[str, Field(max_length=500), AfterValidator(_address)]
+TicketAddress = Annotated[str, Field(max_length=500), AfterValidator(_ticket_address)]
 Host = Annotated[str, Field(pattern=r"^[A-Za-z0-9.:_-]{1,253}$")]
 Port = Annotated[int, Field(ge=1, le=65535)]
 
@@ -192,9 +201,13 @@ class Tickets(Strict):
 
     connector: str = Field(default="none", pattern=r"^[a-z][a-z0-9_]{0,47}$")
     """A file of ``alerts/connectors/`` by name, or ``none``: alerts then stay in the console."""
-    url: Address | None = None
+    url: TicketAddress | None = None
     queue: str | None = Field(default=None, min_length=1, max_length=200)
     """Where tickets are filed, for systems with several such places."""
+    kind: str | None = Field(default=None, min_length=1, max_length=80)
+    """What is filed: jira's issue type, servicenow's table."""
+    sender: str | None = Field(default=None, min_length=3, max_length=254)
+    """Mailbox from which smtp sends."""
     user: str | None = Field(default=None, min_length=1, max_length=200)
     password_env: SecretName | None = None
     secret_env: SecretName | None = None
