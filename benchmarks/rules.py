@@ -41,6 +41,9 @@ CONDITIONS = (
     "mean(s{a}.max, days=3) > mean(s{b}.mean, days=7) + 18 and completeness > 0.8",
     'count(s{a}.mean.own > 2, days=5) >= 2 and not s{b}.std.peers > 3 and rate("F{c}") > 0.5',
     's{a}.mean - s{b}.mean > 22 or days_since_fault("F{c}", days=7) <= 1 and s{a}.min.own < -3.5',
+    'sequence("F{c}", "F{d}", days=7) and s{a}.mean.own > 1',
+    'above_peers(faults("F{c}", days=7)) >= 2 and faults_per_hour("F{c}", days=7) > 0.02',
+    'days_since_maintenance("part") > 200 d and above_peers(s{a}.p95) > 8 and s{b}.std.own > 1.5',
 )
 
 
@@ -52,6 +55,7 @@ def register(assets: int) -> Register:
         title=words,
         signals=tuple(Signal(name=f"s{n}", unit="1", period=300) for n in range(SIGNALS)),
         faults=tuple(FaultCode(code=f"F{n}", title=words) for n in range(CODES)),
+        components=("part",),
     )
     sites = tuple(Site(id=f"site-{n}", title=f"Site {n}") for n in range(max(1, assets // 50)))
     return Register(
@@ -78,6 +82,7 @@ def rule_set(count: int, known: Register) -> RuleSet:
         written.append(
             f"- rule: rule-{number}\n  asset_type: vehicle\n  when: >-\n    {condition}\n"
             f"  for: {1 + number % 2} of {1 + number % 3} days\n".replace("2 of 1", "1 of 1")
+            + (f"  keep_for: 1 days\n  requires: [rule-{number - 1}]\n" if number % 10 == 9 else "")
             + f"  failure_mode: M{number % MODES}\n  severity: major\n  act_within: 48h\n"
             + "  text: {en: Act., zh: 处理。}\n"
         )
@@ -102,6 +107,13 @@ def panels(known: Register, days: int) -> tuple[pd.DataFrame, pd.DataFrame]:
             base[f"s{signal}.{statistic}"] = np.where(silent, np.nan, rng.normal(50, 5, len(index)))
     for code in range(CODES):
         base[f"faults.F{code}.count"] = np.where(silent, np.nan, rng.poisson(0.05, len(index)))
+    for code in range(CODES):
+        set_that_day = base[f"faults.F{code}.count"] > 0
+        earlier, later = np.sort(rng.uniform(0, 24, (2, len(index))), axis=0)
+        base[f"faults.F{code}.first"] = np.where(set_that_day, earlier, np.nan)
+        base[f"faults.F{code}.last"] = np.where(set_that_day, later, np.nan)
+    base["exposure.hours"] = np.where(silent, np.nan, rng.uniform(4, 20, len(index)))
+    base["service.part.age"] = rng.integers(0, 400, len(index)).astype(np.float64)
     base["faults.count"] = np.where(silent, np.nan, 0.0)
     base["completeness"] = np.where(silent, 0.0, 1.0)
     past = pd.DataFrame(base, index=index)
@@ -136,8 +148,7 @@ def main() -> None:
     evaluating, diagnosing, conditions = [], [], Counter[str]()
     for _ in range(options.runs):
         started = time.perf_counter()
-        frame = Frame(derived)
-        results = [rule.evaluate(frame, sites) for rule in rules.rules]
+        results = rules.evaluate("vehicle", Frame(derived, sites), known.assets)
         evaluating.append(time.perf_counter() - started)
         started = time.perf_counter()
         found = rule_diagnoses(results, past, list(sites), TODAY, 0, {}, knowledge)

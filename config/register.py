@@ -50,6 +50,7 @@ Code = Annotated[
 Name = Annotated[
     str, _shaped(r"[a-z][a-z0-9-]{0,47}", "lower-case letters, digits and -, the first a letter, at most 48")
 ]
+Component = Annotated[str, _shaped(r"[^\s:][^:\n]{0,63}", "1 to 64 characters without a colon")]
 SignalName = Annotated[
     str, _shaped(r"[a-z][a-z0-9_]{0,47}", "lower-case letters, digits and _, the first a letter, at most 48")
 ]
@@ -156,6 +157,8 @@ class AssetType(Strict):
     signals: tuple[Signal, ...] = Field(max_length=512)
     faults: tuple[FaultCode, ...] = Field(default=(), max_length=8192)
     operating: Operating | None = None
+    components: tuple[Component, ...] = Field(default=(), max_length=500)
+    """What is renewed on an asset, by the names that maintenance records use; rules ask how long ago that was."""
     distance: SignalName | None = None
     reporting_hours: float = Field(default=24.0, gt=0, le=24)
     open_vocabulary: bool = False

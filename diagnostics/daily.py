@@ -33,6 +33,7 @@ from models.features import STATISTICS, base_panel
 from models.grid import Grid
 from models.health import health
 from models.panel import panel_index
+from models.service import service_columns
 from models.threshold import anomalous
 from models.type_model import TypeModel
 from telemetry.store import TelemetryStore
@@ -101,8 +102,9 @@ class DailyCycle:
             idle = idle_days(panel, asset_type).reindex(derived.index)
             derived, verdicts = self._scored(model, panel, derived, asset_ids, day, settling, read, idle)
         diagnoses: dict[str, list[Diagnosis]] = {asset_id: [] for asset_id in asset_ids}
-        frame = Frame(derived)
-        results = [rule.evaluate(frame, self._sites) for rule in rules]
+        read_by_rules = self._with_service(derived, asset_type, site, end) if rules else derived
+        frame = Frame(read_by_rules, self._sites)
+        results = self._rules.evaluate(asset_type.id, frame, self._register.assets)
         for diagnosis in rule_diagnoses(results, panel, asset_ids, day, end, settling, self._knowledge):
             diagnoses[diagnosis.asset_id].append(diagnosis)
         for asset_id, verdict in verdicts.items():
@@ -173,6 +175,16 @@ class DailyCycle:
         past = past[past.index.get_level_values(1) >= np.datetime64(first, "D")]
         past = past.drop(index=base.index, errors="ignore")
         return pd.concat([past, base]).sort_index()
+
+    def _with_service(self, derived: pd.DataFrame, asset_type: AssetType, site: Site, end: int) -> pd.DataFrame:
+        """Return the derived panel with the days since each of the type's components was renewed."""
+        if not asset_type.components:
+            return derived
+        assert isinstance(derived.index, pd.MultiIndex)
+        zones = dict.fromkeys(derived.index.get_level_values(0).unique(), site.zone)
+        maintenance = self._ledger.field_records(zones, end - 1)["maintenance"]
+        service = service_columns(derived.index, maintenance, list(asset_type.components), None, zones)
+        return pd.concat([derived, service], axis=1)
 
     def _foreseen(
         self,

@@ -21,7 +21,7 @@ from config.settings import Models
 from diagnostics.deviations import anomaly_text
 from diagnostics.expression import Frame
 from diagnostics.records import AnomalyScore, Diagnosis, Evidence
-from diagnostics.rules import RuleResult
+from diagnostics.rule import RuleResult
 from models.panel import panel_index
 
 HOUR = timedelta(hours=1)
@@ -84,7 +84,7 @@ def rule_diagnoses(
 
 def _weight(result: RuleResult) -> tuple[int, bool, timedelta]:
     written = result.rule.written
-    return SEVERITIES.index(written.severity), written.ticket == "auto", -written.act_within
+    return SEVERITIES.index(written.severity), result.rule.ticket == "auto", -written.act_within
 
 
 def _answers(
@@ -128,7 +128,7 @@ def _said_by_rule(
         act_within_hours=written.act_within / HOUR,
         known_at=instant(known_at),
         text=result.text(evidence) if condition else written.text,
-        ticket=written.ticket,
+        ticket=result.rule.ticket,
         iso14224=knowledge.failure_modes[mode].iso14224,
         advise=written.advise,
         suppresses=(*suppresses, ANOMALY.code),

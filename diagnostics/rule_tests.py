@@ -7,13 +7,16 @@
         - {compressor_duty.p95: 82, compressor_duty.p95.own: 6.0, faults.A2102.count: 3}
       fires: true        # or false, or unknown
 
-What a day does not name is not known on it; a fault code that no day names was not set.
+What a day does not name is not known on it; a fault code that no day names was not set. ``peers`` is what each other
+asset of the site shows on every one of the days. Where and when a rule is valid is looked at only where the case says
+of which ``asset`` of the register it is, or on which date ``first_day`` was.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from datetime import date
 from pathlib import Path
 from typing import Literal
 
@@ -21,20 +24,27 @@ import numpy as np
 import pandas as pd
 from pydantic import Field
 
+from config.mistakes import Where
 from config.nearest import did_you_mean
-from config.register import Strict
+from config.register import Asset, Strict
 from config.source import ConfigError, Problem, Source, load_yaml, validate
 from diagnostics.expression import Frame
-from diagnostics.rules import Rule, RuleSet
+from diagnostics.rule import Rule
+from diagnostics.rules import RuleSet
+from models.derive import MIN_PEERS
 from models.panel import panel_index
 
 _ASSET = "the-asset"
+_SOME_DAY = date(2026, 1, 1)
 
 
 class _Case(Strict):
     rule: str
     case: str = Field(min_length=1, max_length=200)
     days: tuple[dict[str, float], ...] = Field(min_length=1, max_length=60)
+    peers: dict[str, float] | None = None
+    asset: str | None = None
+    first_day: date | None = None
     fires: bool | Literal["unknown"]
 
 
@@ -62,8 +72,11 @@ class RuleTestReport:
         return "\n".join([head, *(f"  {failure}" for failure in self.failures)])
 
 
-def run(rules: RuleSet, files: Iterable[Path]) -> RuleTestReport:
-    """Run the cases in ``files``. Raises ``ConfigError`` where a file is no test file."""
+def run(rules: RuleSet, files: Iterable[Path], assets: Mapping[str, Asset]) -> RuleTestReport:
+    """Run the cases in ``files``; ``assets`` are the register's.
+
+    Raises ``ConfigError`` where a file is no test file.
+    """
     by_name = {rule.name: rule for rule in rules.rules}
     failures: list[Problem] = []
     broken: list[Problem] = []
@@ -82,12 +95,12 @@ def run(rules: RuleSet, files: Iterable[Path]) -> RuleTestReport:
                 message = f"unknown rule {case.rule!r}{did_you_mean(case.rule, by_name)}"
                 broken.append(source.problem((number, "rule"), message))
                 continue
-            unknown = list(_unknown_columns(rule, case, source, number))
+            unknown = list(_unknown_names(rule, case, assets, source, number))
             if unknown:
                 broken += unknown
                 continue
             cases += 1
-            answer = _answer(rule, case)
+            answer = _answer(rules.alone(rule.name), rule, case, assets)
             expected = None if case.fires == "unknown" else case.fires
             answers[rule.name].add(expected)
             if answer is not expected:
@@ -103,30 +116,54 @@ def run(rules: RuleSet, files: Iterable[Path]) -> RuleTestReport:
     return RuleTestReport(len(by_name), cases, tuple(failures))
 
 
-def _unknown_columns(rule: Rule, case: _Case, source: Source, number: int) -> Iterator[Problem]:
+def _unknown_names(
+    rule: Rule, case: _Case, assets: Mapping[str, Asset], source: Source, number: int
+) -> Iterator[Problem]:
     """A misspelt column is one that did not report, and a case that is silent for that proves nothing."""
     known = set(rule.expression.scope.names())
-    for place, day in enumerate(case.days):
-        for name in day:
-            if name not in known:
-                yield source.problem(
-                    (number, "days", place, name), f"unknown column {name!r}{did_you_mean(name, known)}"
-                )
+    told: list[tuple[Where, str]] = [
+        (("days", place, name), name) for place, day in enumerate(case.days) for name in day
+    ]
+    told += [(("peers", name), name) for name in case.peers or ()]
+    for where, name in told:
+        if name not in known:
+            yield source.problem((number, *where), f"unknown column {name!r}{did_you_mean(name, known)}")
+    kind = rule.written.asset_type
+    of_type = [asset.id for asset in assets.values() if asset.asset_type == kind]
+    if case.asset is not None and case.asset not in of_type:
+        message = f"unknown asset {case.asset!r} of type {kind!r}{did_you_mean(case.asset, of_type)}"
+        yield source.problem((number, "asset"), message)
 
 
-def _answer(rule: Rule, case: _Case) -> bool | None:
-    days = [np.datetime64("2026-01-01", "D") + number for number in range(len(case.days))]
-    panel = pd.DataFrame.from_records(list(case.days)).astype("float64")
+def _answer(rules: RuleSet, rule: Rule, case: _Case, assets: Mapping[str, Asset]) -> bool | None:
+    first = np.datetime64(case.first_day or _SOME_DAY, "D")
+    days = [first + number for number in range(len(case.days))]
+    asset_id = case.asset or _ASSET
+    others = [f"peer {number} of {asset_id}" for number in range(MIN_PEERS)] if case.peers is not None else []
+    rows = [*case.days, *(case.peers or {} for _ in others for _ in days)]
+    panel = pd.DataFrame.from_records(list(rows)).astype("float64")
     for column in panel.columns:
         if column.startswith("faults.") and column.endswith(".count"):
             panel[column] = panel[column].fillna(0.0)
-    for column in _fault_columns(rule):
-        if column not in panel:
-            panel[column] = 0.0
-    panel.index = panel_index([_ASSET] * len(days), days)
-    last = rule.evaluate(Frame(panel), {}).condition.iloc[-1]
+    for code in {code for each in rules.rules for code in each.expression.fault_codes}:
+        if f"faults.{code}.count" not in panel:
+            panel[f"faults.{code}.count"] = 0.0
+    all_of_them = [asset_id, *others]
+    panel.index = panel_index([one for one in all_of_them for _ in days], days * len(all_of_them))
+    frame = Frame(panel, dict.fromkeys(all_of_them, "here"))
+    said = _valid_as_told(rules, case).evaluate(rule.written.asset_type, frame, assets)
+    results = {result.rule.name: result for result in said}
+    last = results[rule.name].condition.loc[asset_id].iloc[-1]
     return None if last is pd.NA else bool(last)
 
 
-def _fault_columns(rule: Rule) -> list[str]:
-    return [f"faults.{code}.count" for code in rule.expression.fault_codes]
+def _valid_as_told(rules: RuleSet, case: _Case) -> RuleSet:
+    """Return the rules without the limits of place or time that the case says nothing of."""
+    nowhere: dict[str, object] = {"sites": (), "attributes": {}} if case.asset is None else {}
+    never = {"since": None, "until": None} if case.first_day is None else {}
+
+    def told(rule: Rule) -> Rule:
+        valid = rule.written.valid.model_copy(update=nowhere | never)
+        return replace(rule, written=rule.written.model_copy(update={"valid": valid}))
+
+    return replace(rules, rules=tuple(told(rule) for rule in rules.rules))

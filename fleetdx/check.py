@@ -54,7 +54,9 @@ def test_rules(folder: Path, *, as_json: bool) -> int:
     """Run the cases beside the rules; return the exit code."""
     try:
         installation, rules = _load(folder)
-        report = rule_tests.run(rules, sorted(installation.folder.glob("rules/*_test.yaml")))
+        report = rule_tests.run(
+            rules, sorted(installation.folder.glob("rules/*_test.yaml")), installation.register.assets
+        )
     except ConfigError as error:
         return _report_problems(error, as_json=as_json)
     if as_json:

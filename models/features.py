@@ -39,6 +39,8 @@ def base_panel(
       interpolate linearly. Of a distance counter there are none: they would grow for ever.
     - ``faults.<code>.count``: times set; for each declared code, and for each seen one where the type's
       vocabulary is open. ``faults.count``: all of them. A day without data knows no faults, unless some came.
+      ``faults.<code>.first|last``: when it was first and last set, in hours after the day's local midnight; only of
+      codes that were set.
     - ``exposure.hours``: how long the asset was in operation. A sample holds until the next one, if that is at
       most two periods away, else for one period. ``exposure.distance``: growth of the counter within the day.
     - ``completeness``: share of the expected samples that arrived, over the signals that have a period (0 to
@@ -84,6 +86,8 @@ class _RowFinder:
         self._row[self._assets.get_indexer(asset_days.get_level_values(0)), place] = np.arange(len(asset_days))
         self.hours = ((self._ends - self._starts) / _NS_PER_HOUR)[place]
         """Length of each row's day in hours: 23, 24 or 25."""
+        self.start = self._starts[place]
+        """When each row's day begins, in ns."""
 
     def find(self, asset_ids: pd.Series, time: NDArray[np.int64]) -> tuple[_Rows, _Rows]:
         """Return the row (-1: none) and the number of the asset (-1: not asked for) of each sample."""
@@ -219,6 +223,14 @@ def _fault_counts(
         count = np.bincount(row[number == i], minlength=len(has_data))
         columns[f"faults.{code}.count"] = np.where(known, count, np.nan)
     columns["faults.count"] = np.where(known, total, np.nan)
+    hour = (faults["time"].to_numpy(dtype=np.int64) - rows.start[row]) / _NS_PER_HOUR
+    for i in np.unique(number[number >= 0]):
+        mine = number == i
+        first, last = np.full(len(has_data), np.inf), np.full(len(has_data), -np.inf)
+        np.minimum.at(first, row[mine], hour[mine])
+        np.maximum.at(last, row[mine], hour[mine])
+        columns[f"faults.{codes[i]}.first"] = np.where(np.isfinite(first), first, np.nan)
+        columns[f"faults.{codes[i]}.last"] = np.where(np.isfinite(last), last, np.nan)
     return columns
 
 

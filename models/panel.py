@@ -15,6 +15,7 @@ Columns are named by where they come from:
 ``<signal>.<stat>.drift``  how far its mean of the last two weeks has moved from the asset's days before, against what
                            the others did (standard errors; derived only where a detector reads it)
 ``faults.<code>.count``    times the code was set that day
+``faults.<code>.first``    when it was first set that day, and ``.last``: hours after local midnight
 ``faults.<code>.rate``     log of the sets of the last days over what exposure and the asset's own past let expect
 ``faults.<code>.excess``   -ln of the probability of so many sets or more (derived only where a detector reads it)
 ``faults.count``           sets of all codes, and ``faults.rate`` of them; ``faults.novel``: codes set that day and on

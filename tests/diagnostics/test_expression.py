@@ -14,20 +14,10 @@ import pandas as pd
 import pytest
 from hypothesis import HealthCheck, assume, example, given, settings
 from hypothesis import strategies as st
+from rule_scope import FIRST, SCOPE
 
-from config.register import AssetType, FaultCode, Signal, Text
-from diagnostics.expression import MAX_LENGTH, ExpressionError, Frame, Scope, compile_expression
+from diagnostics.expression import MAX_LENGTH, ExpressionError, Frame, compile_expression
 from models.panel import panel_index
-
-TITLE = Text(en="x", zh="x")
-TYPE = AssetType(
-    id="thing",
-    title=TITLE,
-    signals=(Signal(name="a", unit="1"), Signal(name="b", unit="1"), Signal(name="hot", unit="degC")),
-    faults=(FaultCode(code="F1", title=TITLE), FaultCode(code="F2", title=TITLE)),
-)
-SCOPE = Scope(TYPE, ("pca",))
-FIRST = np.datetime64("2026-03-01")
 
 # An expression is a tuple; ``written`` makes its text, ``value`` says what it is worth on one day of one asset.
 COLUMNS = ("a.mean", "b.p95", "a.mean.own", "b.mean.peers", "completeness")
@@ -54,7 +44,11 @@ def written(node: Node) -> str:
         case ("score", name):
             return f"score('{name}')"
         case ("exposure", days):
-            return f"(exposure(days={days}) * 1)"  # a plain number, not hours
+            return f"exposure(days={days})"
+        case ("per hour", code, days):
+            return f"faults_per_hour('{code}', days={days})"
+        case ("serviced", component):
+            return f"days_since_maintenance('{component}')"
         case ("over", name, inner, days):
             return f"{name}({written(inner)}, days={days})"
         case ("abs" | "known" as name, inner):
@@ -62,14 +56,19 @@ def written(node: Node) -> str:
         case ("minus", inner):
             return f"-({written(inner)})"
         case ("calculate", sign, left, right):
-            return f"({written(left)} {sign} {written(right)})"
+            return f"({plain(left)} {sign} {plain(right)})"
         case ("compare", first, *rest):
-            return written(first) + "".join(f" {sign} {written(other)}" for sign, other in rest)
+            return plain(first) + "".join(f" {sign} {plain(other)}" for sign, other in rest)
         case ("not", inner):
             return f"not ({written(inner)})"
         case ("and" | "or" as word, *parts):
             return f" {word} ".join(f"({written(part)})" for part in parts)
     raise AssertionError(node)
+
+
+def plain(node: Node) -> str:
+    """A number whose unit is put aside: here anything is compared with anything."""
+    return written(node) if node[0] in ("const", "calculate") else f"{written(node)} * 1"
 
 
 def value(node: Node, row: Days, day: int) -> Any:
@@ -88,6 +87,19 @@ def value(node: Node, row: Days, day: int) -> Any:
             return next((float(ago) for ago, count in enumerate(reversed(counts)) if count), None)
         case ("rate", code):
             return cell(row, f"faults.{code}.rate", day)
+        case ("per hour", code, days):
+            if cell(row, f"faults.{code}.count", day) is None:
+                return None
+            both = [
+                (count, hours)
+                for d in window(day, days)
+                if (count := cell(row, f"faults.{code}.count", d)) is not None
+                and (hours := cell(row, "exposure.hours", d)) is not None
+            ]
+            exposed = sum(hours for _, hours in both)
+            return sum(count for count, _ in both) / exposed if exposed else None
+        case ("serviced", component):
+            return cell(row, f"service.{component}.age", day)
         case ("score", name):
             return cell(row, f"score.{name}", day)
         case ("exposure", days):
@@ -170,7 +182,9 @@ def all_of(answers: list[bool | None]) -> bool | None:
 
 def inexact(node: Any) -> bool:
     return isinstance(node, tuple) and (
-        node[:2] in {("over", "trend"), ("over", "mean"), ("calculate", "/")} or any(inexact(part) for part in node)
+        node[:2] in {("over", "trend"), ("over", "mean"), ("calculate", "/")}
+        or node[:1] == ("per hour",)
+        or any(inexact(part) for part in node)
     )
 
 
@@ -183,6 +197,8 @@ LEAVES = st.one_of(
     st.tuples(st.just("rate"), CODES),
     st.tuples(st.just("score"), st.sampled_from(["pca", "ensemble"])),
     st.tuples(st.just("exposure"), DAYS),
+    st.tuples(st.just("per hour"), CODES, DAYS),
+    st.tuples(st.just("serviced"), st.just("seal")),
 )
 
 
@@ -220,7 +236,7 @@ CONDITIONS: st.SearchStrategy[Node] = st.recursive(COMPARISONS, _conditions, max
 ALL_COLUMNS = (
     *COLUMNS,
     *("faults.F1.count", "faults.F2.count", "faults.F1.rate", "faults.F2.rate"),
-    *("score.pca", "score.ensemble", "exposure.hours"),
+    *("score.pca", "score.ensemble", "exposure.hours", "service.seal.age"),
 )
 
 
@@ -424,12 +440,79 @@ def test_what_is_not_the_language_is_refused(text: str) -> None:
         assert tried(text)
 
 
-def test_units_of_one_kind_alone_are_compared() -> None:
-    assert "temperature" in tried("hot.mean > a.mean")
-    assert "temperature" in tried("hot.mean + exposure() > 3")
-    assert tried("hot.mean > 3") == ""
-    assert tried("hot.mean / a.mean > 3") == ""
-    assert tried("hot.mean > hot.p95 - 2") == ""
+@pytest.mark.parametrize(
+    "text",
+    [
+        "hot.mean > 3",
+        "hot.mean > 90 degC",
+        "-5 degC < hot.min < 90 degC",
+        "hot.mean > hot.p95 - 2",
+        "hot.mean > hot.p95 - 2 degC",
+        "hot.mean / a.mean > 3",
+        "hot.mean * 1 > exposure()",
+        "trend(hot.mean, days=5) > 0.5 degC/d",
+        "mean(hot.mean.own, days=3) > 3 sigma",
+        "days_since_fault('F1') < 3 d and exposure() > 2 h",
+        'faults("F1") + faults("F2") >= 2 count and faults_per_hour("F1", days=3) > 0.01 count/h',
+        "load.mean > 80% and load.mean < 90 %",
+        'days_since_maintenance("Door drive") > 30 d',
+        "above_peers(hot.mean) > 4 degC",
+        "speed.max > 60 km/h",
+        'score("pca") > 0.9 and completeness > 0.5',
+    ],
+)
+def test_numbers_of_one_unit_and_plain_ones_go_together(text: str) -> None:
+    assert tried(text) == ""
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("hot.mean > a.mean", "compares temperature with ratio"),
+        ("hot.mean + exposure() > 3", "compares temperature with time"),
+        ("hot.mean > 90 degF", "compares degC with degF"),
+        ("hot.mean > 2 * hot.std + 3 degF - 1 degC", "compares degF with degC"),
+        ("hot.mean.own > hot.mean", "compares sigma with temperature"),
+        ("hot.mean.own > 4 degC", "compares sigma with temperature"),
+        ("trend(hot.mean, days=5) > hot.mean", "compares degC/d with temperature"),
+        ("days_since_fault('F1') < 36 h", "compares d with h"),
+        ("exposure() > faults('F1')", "compares time with count"),
+        ("hot.mean > 90 degreesC", "unknown unit 'degreesC' after 90; did you mean 'degC'?"),
+        ("speed.max > 60 m/h", "unknown unit 'm/h'"),
+        ("above_peers(hot.mean) > exposure()", "compares temperature with time"),
+    ],
+)
+def test_numbers_of_two_units_are_told_apart(text: str, says: str) -> None:
+    assert says in tried(text)
+
+
+def test_a_unit_in_quotes_is_text() -> None:
+    assert "unknown fault code '90 degC'" in tried("faults('90 degC') > 1")
+
+
+@pytest.mark.parametrize("nested", [18, 8])
+def test_comparisons_in_comparisons_are_evaluated_once_each(nested: int) -> None:
+    """A chained comparison uses its middle twice: evaluated twice at each level, this would take 2 ** 18 as long."""
+    text = "a.mean"
+    for _ in range(nested):
+        text = f"count(0<={text}<9,days=1)"
+    began = time.perf_counter()
+    assert tried(f"{text} > 0") == ""
+    assert time.perf_counter() - began < 1
+
+
+def test_what_is_above_its_peers_needs_four_others_at_its_site() -> None:
+    assets = [f"A{n}" for n in range(6)]
+    panel = pd.DataFrame(
+        {"a.mean": [1.0, 2.0, 3.0, 4.0, 100.0, 7.0]}, index=panel_index(assets, [FIRST] * 6), dtype="float64"
+    )
+    expression = compile_expression("above_peers(a.mean) > 0", SCOPE)
+    together = Frame(panel, dict.fromkeys(assets[:5], "here") | {"A5": "there"})
+    (term,) = [term for term in expression.terms if "above" in term.text]
+    np.testing.assert_array_equal(together.number(term)[:, 0], [-2.0, -1.0, 0.0, 1.0, 97.0, np.nan])
+    assert np.isnan(Frame(panel).number(term)).all()
+    apart = Frame(panel, dict.fromkeys(assets[:4], "here"))
+    assert np.isnan(apart.number(term)).all()
 
 
 @pytest.mark.parametrize(

@@ -102,6 +102,9 @@ def slow_row(
     for code in ("F1", "F2"):
         count = sum(f["code"] == code for f in events)
         row[f"faults.{code}.count"] = count if has_data or events else np.nan
+        hours_of_day = [(f["time"] - start) / HOUR for f in events if f["code"] == code]
+        row[f"faults.{code}.first"] = min(hours_of_day, default=np.nan)
+        row[f"faults.{code}.last"] = max(hours_of_day, default=np.nan)
     row["faults.count"] = len(events) if has_data or events else np.nan
     row["exposure.hours"] = min(hours, (end - start) / HOUR) if has_data else np.nan
     counter = [s["odometer"] for s, _ in today if np.isfinite(s["odometer"])]
