@@ -5,7 +5,8 @@ sites.yaml          the depots
 assets.csv          the register
 asset_types/*.yaml  one file for each type, called as the type is
 knowledge/*.yaml    failure modes, procedures, drawings, parts (optional)
-rules/*.yaml        expert rules (optional), each with its *_test.yaml; their content is read by the diagnostics
+rules/*.yaml        expert rules (optional), each with its *_test.yaml; their content is read by the diagnostics,
+                    as is that of approvals.yaml
 """
 
 from __future__ import annotations
@@ -29,6 +30,8 @@ from config.table import load_csv
 
 FILES = ("settings.yaml", "sites.yaml", "assets.csv")
 FOLDERS = ("asset_types", "knowledge", "rules")
+APPROVALS = "approvals.yaml"
+"""The file in ``rules`` that holds no rules, but which of them may open tickets."""
 MAX_FILES = 1000
 """Files in one folder of an installation."""
 
@@ -74,7 +77,11 @@ def load(folder: Path) -> Installation:
     if problems or not (settings and sites and asset_types and knowledge and assets is not None):
         raise ConfigError(problems)
     register = Register(tuple(sites.values()), tuple(asset_types.values()), assets)
-    rules = tuple(path for path in _yaml_files(folder / "rules") if not path.name.endswith("_test.yaml"))
+    rules = tuple(
+        path
+        for path in _yaml_files(folder / "rules")
+        if not path.name.endswith("_test.yaml") and path.name != APPROVALS
+    )
     return Installation(folder, settings, register, knowledge, rules, digest)
 
 

@@ -196,6 +196,15 @@ class Models(Strict):
     act_within: Duration = timedelta(hours=72)
 
 
+class Rules(Strict):
+    """The gate in front of rules that open tickets by themselves."""
+
+    min_precision: float | None = Field(default=None, gt=0, le=1)
+    """Share of right tickets on a history that ``ticket: auto`` asks for; without it every rule may."""
+    approval_key_env: SecretName = "FLEETDX_APPROVAL_KEY"
+    """Key under which approvals are sealed."""
+
+
 class Tickets(Strict):
     """The ticket system."""
 
@@ -301,6 +310,7 @@ class Settings(Strict):
     ingest: Ingest = Ingest()
     daily: Daily = Daily()
     models: Models = Models()
+    rules: Rules = Rules()
     tickets: Tickets = Tickets()
     outcomes: Outcomes = Outcomes()
     console: Console = Console()

@@ -6,7 +6,7 @@ The only way there is: service, catch-up, a revision after late data and the bac
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 
@@ -19,11 +19,12 @@ from config.operating_day import day_bounds, operating_day
 from config.register import AssetType, Register, Site
 from config.settings import Settings
 from diagnostics.condition import healths
-from diagnostics.diagnose import AnomalyVerdict, anomaly_diagnosis, merged, rule_diagnoses
+from diagnostics.diagnose import AnomalyVerdict, anomaly_diagnosis, answers_of, merged, rule_diagnoses
 from diagnostics.expression import Frame
 from diagnostics.fault_log import LOOK_BACK_DAYS as FAULT_LOOK_BACK_DAYS
 from diagnostics.fault_log import daily_fault_log
 from diagnostics.forecast import Forecast, forecasts
+from diagnostics.heard import Heard
 from diagnostics.ledger import Ledger
 from diagnostics.records import AnomalyScore, Contribution, DayOutcome, Diagnosis
 from diagnostics.rules import RuleSet
@@ -57,7 +58,10 @@ class ActiveModel:
 
 
 class DailyCycle:
-    """Computes outcomes and writes nothing. Keeps the last weeks' panel of each group between days."""
+    """Computes outcomes and writes nothing. Keeps the last weeks' panel of each group between days.
+
+    ``hear`` is told what each single rule says of each day.
+    """
 
     def __init__(
         self,
@@ -67,9 +71,10 @@ class DailyCycle:
         settings: Settings,
         store: TelemetryStore,
         ledger: Ledger,
+        hear: Callable[[Heard], None] | None = None,
     ) -> None:
         self._register, self._knowledge, self._rules, self._settings = register, knowledge, rules, settings
-        self._store, self._ledger = store, ledger
+        self._store, self._ledger, self._hear = store, ledger, hear
         self._recent: dict[tuple[str, str], tuple[date, pd.DataFrame]] = {}
         self._sites = {asset.id: asset.site for asset in register.assets.values()}
 
@@ -105,6 +110,9 @@ class DailyCycle:
         read_by_rules = self._with_service(derived, asset_type, site, end) if rules else derived
         frame = Frame(read_by_rules, self._sites)
         results = self._rules.evaluate(asset_type.id, frame, self._register.assets)
+        if self._hear is not None:
+            answers = answers_of(results, asset_ids, day, settling)
+            self._hear(Heard(asset_type.id, day, asset_ids, rules, answers, settling))
         for diagnosis in rule_diagnoses(results, panel, asset_ids, day, end, settling, self._knowledge):
             diagnoses[diagnosis.asset_id].append(diagnosis)
         for asset_id, verdict in verdicts.items():

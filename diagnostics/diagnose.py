@@ -60,7 +60,7 @@ def rule_diagnoses(
     by_mode: defaultdict[str, list[int]] = defaultdict(list)
     for number, result in enumerate(results):
         by_mode[result.rule.written.failure_mode].append(number)
-    answers = _answers(results, asset_ids, day, settling)
+    answers = answers_of(results, asset_ids, day, settling)
     firing = {asset_id for asset_id, fires in zip(asset_ids, (answers == 1).any(axis=0), strict=True) if fires}
     before = Frame(past[past.index.get_level_values(0).isin(firing)])
     found = []
@@ -87,7 +87,7 @@ def _weight(result: RuleResult) -> tuple[int, bool, timedelta]:
     return SEVERITIES.index(written.severity), result.rule.ticket == "auto", -written.act_within
 
 
-def _answers(
+def answers_of(
     results: Sequence[RuleResult], asset_ids: Sequence[str], day: date, settling: Mapping[str, int]
 ) -> NDArray[np.float64]:
     """Return (rules, assets): 1 where a rule holds on the day, 0 where not, NaN where that is not known."""

@@ -31,9 +31,11 @@ def check_config(folder: Path, *, as_json: bool) -> int:
         "rules": len(rules.rules),
     }
     if as_json:
-        print_json({"ok": True, **found, "problems": []})
+        print_json({"ok": True, **found, "problems": [], "run_as_review": dict(rules.held_back)})
     else:
         say(", ".join(f"{n} {what.replace('_', ' ')}" for what, n in found.items()), f"{folder} is usable: ", "green")
+        for name, reason in rules.held_back.items():
+            say(f" opens no tickets by itself and runs as review: {reason}", f"Rule {name}", "yellow")
     return 0
 
 

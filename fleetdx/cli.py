@@ -26,7 +26,9 @@ app = typer.Typer(
     "On your own data: [bold]fleetdx backtest DIR[/bold]. For real: write a configuration folder, "
     "[bold]fleetdx check-config[/bold] it, then [bold]fleetdx run[/bold].",
 )
-rules_app = typer.Typer(no_args_is_help=True, help="Check and test expert rules, without any server.")
+rules_app = typer.Typer(
+    no_args_is_help=True, help="Expert rules, without any server: check, test, try on a history, activate."
+)
 app.add_typer(rules_app, name="rules")
 quarantine_app = typer.Typer(no_args_is_help=True, help="What was refused: look at it, replay it after mending why.")
 app.add_typer(quarantine_app, name="quarantine")
@@ -101,6 +103,50 @@ def rules_test(
     from fleetdx.check import test_rules
 
     raise typer.Exit(test_rules(config, as_json=json))
+
+
+@rules_app.command("backtest")
+@stops_with_a_message
+def rules_backtest(
+    history: Annotated[Path, typer.Argument(help="History folder.")],
+    config: Annotated[
+        Path | None, typer.Option("--config", "-c", help="Configuration folder; that of the history if absent.")
+    ] = None,
+    against: Annotated[
+        Path | None, typer.Option(help="Configuration folder of the version that is active now.")
+    ] = None,
+    horizon: Annotated[float, typer.Option(help="A ticket is right if the failure comes within this many days.")] = 7.0,
+    until: Annotated[datetime | None, typer.Option(formats=["%Y-%m-%d"], help="Last day of the walk.")] = None,
+    json: Json = False,
+) -> None:
+    """Walk through a history: what each rule would have raised, what it was worth, what a new version changes."""
+    from fleetdx.rules_backtest import rules_backtest as start
+
+    start(
+        history,
+        config,
+        against,
+        horizon_days=horizon,
+        until=until.date() if until else None,
+        as_json=json,
+    )
+
+
+@rules_app.command("activate")
+@stops_with_a_message
+def rules_activate(
+    config: Annotated[Path, typer.Argument(help="Configuration folder.")],
+    history: Annotated[Path, typer.Option(help="History folder that the rules have to prove themselves on.")],
+    override_by: Annotated[str | None, typer.Option(help="Who answers for rules below the bar.")] = None,
+    reason: Annotated[str | None, typer.Option(help="Why they are activated all the same.")] = None,
+    horizon: Annotated[float, typer.Option(help="A ticket is right if the failure comes within this many days.")] = 7.0,
+    json: Json = False,
+) -> None:
+    """Let rules open tickets by themselves that pass check, tests and the precision of rules.min_precision."""
+    from fleetdx.activation import activate
+
+    code = activate(config, history, override_by=override_by, reason=reason, horizon_days=horizon, as_json=json)
+    raise typer.Exit(code)
 
 
 @app.command()

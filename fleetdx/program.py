@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections.abc import Callable
@@ -15,6 +16,7 @@ from threadpoolctl import threadpool_limits
 from config.installation import Installation
 from config.operating_day import NS
 from diagnostics.daily import DailyCycle
+from diagnostics.heard import Heard
 from diagnostics.sweep import Sweep, SweepReport
 from diagnostics.training import Trainer
 from fleetdx.data_folder import DataFolder
@@ -31,6 +33,8 @@ if TYPE_CHECKING:
     from alerts.outbox import DeliveryReport
     from alerts.polling import PollReport
 
+log = logging.getLogger(__name__)
+
 
 def _silent(_done: int, _total: int | None) -> None:
     """Tell nobody."""
@@ -39,7 +43,8 @@ def _silent(_done: int, _total: int | None) -> None:
 class Program:
     """Open it with ``with``. ``clock`` returns ns since the epoch; a replay or a demo gives its own.
 
-    ``ledger`` makes the ledger, once the tables can be reached; a back-test gives one of its own.
+    ``ledger`` makes the ledger, once the tables can be reached; a back-test gives one of its own. ``hear`` is told what
+    each single rule says of each day.
 
     Raises (on entering):
         ConfigError: the rules are broken.
@@ -52,8 +57,10 @@ class Program:
         data: DataFolder,
         clock: Callable[[], int] = time.time_ns,
         ledger: Callable[[], DjangoLedger] | None = None,
+        hear: Callable[[Heard], None] | None = None,
     ) -> None:
         self.installation, self.data, self.clock, self._make_ledger = installation, data, clock, ledger
+        self._hear = hear
         self.store = telemetry_store(installation, data)
         self.accounting = Accounting(data.ingest)
         self._scoring = threading.Lock()
@@ -88,12 +95,14 @@ class Program:
         Raises ``ConfigError``, and changes nothing, where its rules are broken.
         """
         rules = load_rules(installation)
+        for name, reason in rules.held_back.items():
+            log.warning("Rule %s opens no tickets by itself and runs as review: %s", name, reason)
         register, settings = installation.register, installation.settings
         with self._scoring:
-            self.installation = installation
+            self.installation, self.rules = installation, rules
             self.ledger.adopt(installation)
             self.trainer = Trainer(register, settings, self.ledger, Registry(self.data.registry))
-            cycle = DailyCycle(register, installation.knowledge, rules, settings, self.store, self.ledger)
+            cycle = DailyCycle(register, installation.knowledge, rules, settings, self.store, self.ledger, self._hear)
             self.sweep = Sweep(register, settings.daily, self.accounting.arrivals, self.ledger, cycle, self.trainer)
 
     def pipeline(self, *, max_age_days: float | None = None) -> Pipeline:

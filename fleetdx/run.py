@@ -62,7 +62,7 @@ def run(config: Path, data: Path) -> None:
             if changed is not None:
                 program.adopt(changed)
                 pipeline.adopt(changed.register)
-                provide(program.installation, program.store, program.accounting)
+                provide(program.installation, program.store, program.accounting, program.rules.held_back)
                 say("The changed configuration is in force; store, mqtt and console take up theirs at the next start.")
 
         if written is not None:
@@ -114,7 +114,7 @@ def console_server(host: str, port: int, program: Program) -> BaseWSGIServer:
     from console.context import provide
     from console.wsgi import application
 
-    provide(program.installation, program.store, program.accounting)
+    provide(program.installation, program.store, program.accounting, program.rules.held_back)
     try:
         return create_server(application, host=host, port=port, threads=4, ident=None)
     except OSError as error:

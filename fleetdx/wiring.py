@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from config.infer import infer
-from config.installation import Installation, load
+from config.installation import APPROVALS, Installation, load
 from config.source import ConfigError, Problem
+from diagnostics import approvals
 from diagnostics.rules import RuleSet
 from diagnostics.rules import load as load_rule_files
 from fleetdx.data_folder import DataFolder
@@ -50,6 +51,22 @@ def configuration_folder(folder: Path) -> Path | None:
 
 
 def load_rules(installation: Installation) -> RuleSet:
+    """Load and check the installation's expert rules; those that lack an approval run as review.
+
+    Raises ``ConfigError``.
+    """
+    rules, settings = rules_as_written(installation), installation.settings.rules
+    key = os.environ.get(settings.approval_key_env) or None
+    records = approvals.read(approvals_file(installation))
+    return rules.holding_back(approvals.lacking(rules, records, settings.min_precision, key))
+
+
+def approvals_file(installation: Installation) -> Path:
+    """Return where the approvals of an installation's rules stand."""
+    return installation.folder / "rules" / APPROVALS
+
+
+def rules_as_written(installation: Installation) -> RuleSet:
     """Load and check the installation's expert rules. Raises ``ConfigError``."""
     return load_rule_files(
         installation.rule_files,

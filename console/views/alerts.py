@@ -44,7 +44,7 @@ class Row:
 @require_GET
 def page(request: HttpRequest) -> HttpResponse:
     """Show what is open, the most urgent first, and what was closed lately."""
-    installation = provided().installation
+    installation, held_back = provided().installation, provided().held_back
     opened = list(
         Alert.objects.exclude(state=Alert.State.CLOSED)
         .select_related("case")
@@ -58,6 +58,7 @@ def page(request: HttpRequest) -> HttpResponse:
         {
             "rows": [Row(headline(alert, installation), sparks[alert.asset_id]) for alert in opened],
             "closed": [headline(alert, installation) for alert in closed],
+            "held_back": sorted(held_back),
         },
     )
 

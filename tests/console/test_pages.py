@@ -63,6 +63,15 @@ def test_a_console_without_alerts_says_when_one_appears(console: Console) -> Non
     assert "No alert is open. An alert appears here when a closed day" in _text(console.client().get("/"))
 
 
+def test_the_list_names_the_rules_that_may_not_open_tickets(console: Console) -> None:
+    from console.context import provide
+
+    assert "Rules that run as review" not in console.client().get("/").content.decode()
+    provide(console.installation, console.store, held_back=["door-drive-firm"])
+    assert "door-drive-firm" in console.client().get("/").content.decode()
+    assert "以人工审核方式运行的规则" in console.client("zh-hans").get("/").content.decode()
+
+
 def test_the_list_puts_the_most_urgent_first_and_suppressed_ones_last(console: Console, alert: int) -> None:
     console.raise_alert("EMU-02-A", act_within_hours=6.0, severity="critical")
     console.raise_alert("EMU-03-A", failure_mode="HVAC-COOL", act_within_hours=1.0)
