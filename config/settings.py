@@ -179,6 +179,10 @@ class Models(Strict):
     min_training_days: int = Field(default=21, ge=2, le=3650)
     false_tickets_per_100_asset_days: float = Field(default=0.5, gt=0, le=100)
     """The budget that sets the thresholds: tickets without a fault that one is ready to look at."""
+    refit_days: int = Field(default=90, ge=0, le=3650)
+    """Days after which a candidate is fitted on all that is known by then; 0: never."""
+    shadow_days: int = Field(default=14, ge=1, le=365)
+    """Days that a candidate scores beside the active model before it may take its place."""
     persistence: Annotated[str, AfterValidator(_persistence)] = "2 of 3"
     """Anomalous days, of how many in a row, before a model speaks."""
     horizon_days: int = Field(default=7, ge=1, le=90)

@@ -28,6 +28,7 @@ from diagnostics.heard import Heard
 from diagnostics.ledger import Ledger
 from diagnostics.records import AnomalyScore, Contribution, DayOutcome, Diagnosis
 from diagnostics.rules import RuleSet
+from diagnostics.shadow import shadow_scores
 from models.derive import LOOK_BACK_DAYS, derived_panel
 from models.ensemble import ENSEMBLE, Ensemble
 from models.features import STATISTICS, base_panel
@@ -50,6 +51,8 @@ class ActiveModel:
 
     learned: TypeModel
     version: str
+    candidate: ActiveModel | None = None
+    """A newer one that scores beside it and raises nothing, until it is trusted."""
 
     @property
     def ensemble(self) -> Ensemble:
@@ -130,6 +133,11 @@ class DailyCycle:
             by_models[asset_id] |= forecast.health
             verdict = verdicts[asset_id]
             verdicts[asset_id] = verdict._replace(scores=verdict.scores + forecast.scores)
+        if model is not None and model.candidate is not None:
+            today = derived.iloc[_rows(derived, asset_ids, day)]
+            for asset_id, score in shadow_scores(model.candidate.ensemble, model.candidate.version, today, day).items():
+                verdict = verdicts[asset_id]
+                verdicts[asset_id] = verdict._replace(scores=(*verdict.scores, score))
         features = _known_features(base)
         by_asset, nothing = dict(list(faults.groupby("asset_id"))) if len(faults) else {}, faults.iloc[:0]
         self._remember(asset_type, site, day, panel, verdicts)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
@@ -16,7 +17,10 @@ from config.register import AssetType, Register
 from config.settings import Settings
 from diagnostics.daily import ActiveModel, idle_days, without_incomplete
 from diagnostics.ledger import Ledger
+from diagnostics.shadow import shadow_objection
+from models.candidate import Candidate, candidate_of, dismiss, hold, nominate
 from models.derive import derived_panel
+from models.drift import drift
 from models.ensemble import Ensemble, further_columns
 from models.failure import FailureModel
 from models.labels import healthy_days
@@ -26,6 +30,7 @@ from models.type_model import TypeModel
 
 log = logging.getLogger(__name__)
 _LONG_AGO = date(1970, 1, 2)
+_DAY = timedelta(days=1)
 
 
 class Trainer:
@@ -37,24 +42,88 @@ class Trainer:
         self._days_known: dict[str, set[date]] = {}
 
     def model(self, asset_type: AssetType, day: date, now: datetime) -> ActiveModel | None:
-        """Return the model to score ``day`` with: the active one, or one fitted now on the days before."""
-        if not self._settings.models.enabled or (not asset_type.signals and not asset_type.faults):
+        """Return the model to score ``day`` with: the active one, or one fitted now on the days before.
+
+        After ``models.refit_days`` a candidate is fitted; it scores in the active one's shadow until it is trusted.
+        """
+        settings = self._settings.models
+        if not settings.enabled or (not asset_type.signals and not asset_type.faults):
+            return None
+        known = self._current(asset_type)
+        if known is None:
+            if asset_type.id not in self._days_known:
+                self._recall(asset_type)
+            # Only days before this one count: which site's day was done first makes no difference.
+            before = sum(1 for seen in self._days_known[asset_type.id] if seen < day)
+            return self.fit(asset_type, day - _DAY, now) if before >= settings.min_training_days else None
+        return self._renewed(asset_type, known, day, now) if settings.refit_days else known
+
+    def _current(self, asset_type: AssetType) -> ActiveModel | None:
+        """Return the active model; a person may have activated another one since the last day."""
+        version = self._registry.active(asset_type.id)
+        if version is None:
             return None
         known = self._active.get(asset_type.id)
-        if known is None:
-            version = self._registry.active(asset_type.id)
-            if version is not None:
-                known = ActiveModel(self._registry.load(asset_type.id, version.name), version.name)
-            else:
-                if asset_type.id not in self._days_known:
-                    self._recall(asset_type)
-                # Only days before this one count: which site's day was done first makes no difference.
-                before = sum(1 for seen in self._days_known[asset_type.id] if seen < day)
-                if before >= self._settings.models.min_training_days:
-                    return self.fit(asset_type, day - timedelta(days=1), now)
-            if known is not None:
-                self._active[asset_type.id] = known
+        if known is None or known.version != version.name:
+            known = ActiveModel(self._registry.load(asset_type.id, version.name), version.name)
+            self._active[asset_type.id] = known
         return known
+
+    def _renewed(self, asset_type: AssetType, active: ActiveModel, day: date, now: datetime) -> ActiveModel:
+        """Return the active model with its candidate, or the candidate where it has become the active one."""
+        settings, registry = self._settings.models, self._registry
+        candidate = candidate_of(registry, asset_type.id)
+        if candidate is not None and candidate.version == active.version:
+            dismiss(registry, asset_type.id)  # a person activated it
+            candidate = None
+        newest = registry.describe(asset_type.id, active.version if candidate is None else candidate.version)
+        if day <= newest.training_last:
+            return replace(active, candidate=None)  # late data of a day that it learned from
+        if (day - max(newest.training_last, self._activated(asset_type))).days > settings.refit_days:
+            candidate = self._nominated(asset_type, active, day, now) or candidate
+        if candidate is None:
+            return active
+        if not candidate.held and (day - candidate.since).days >= settings.shadow_days:
+            why = self._objection(asset_type, active, candidate, day)
+            if not why:
+                why = f"refit; {settings.shadow_days} days in shadow"
+                registry.activate(asset_type.id, candidate.version, now=now, why=why)
+                dismiss(registry, asset_type.id)
+                log.info("%s: model %s is active from %s on", asset_type.id, candidate.version, day)
+                return self._current(asset_type) or active
+            candidate = hold(registry, asset_type.id, candidate, why)
+            log.warning("%s: candidate %s waits for a person: %s", asset_type.id, candidate.version, why)
+        if active.candidate is None or active.candidate.version != candidate.version:
+            learned = registry.load(asset_type.id, candidate.version)
+            active = replace(active, candidate=ActiveModel(learned, candidate.version))
+            self._active[asset_type.id] = active
+        return active
+
+    def _activated(self, asset_type: AssetType) -> date:
+        """Return when somebody last chose the active version: a choice stands as long as a fresh model does."""
+        chosen = self._registry.activations(asset_type.id)
+        return chosen[-1].at.date() if chosen else date.min
+
+    def _nominated(self, asset_type: AssetType, active: ActiveModel, day: date, now: datetime) -> Candidate | None:
+        """Fit a candidate on the days before ``day``; data that is no longer of the same kind is left to a person."""
+        fitted = self._fitted(asset_type, day - _DAY, now)
+        if fitted is None:
+            return None
+        version, base = fitted
+        last = np.datetime64(self._registry.describe(asset_type.id, active.version).training_last, "D")
+        days = base.index.get_level_values(1).to_numpy().astype("datetime64[D]")
+        candidate = Candidate(version, day, drift(base[days <= last], base[days > last]).objection())
+        nominate(self._registry, asset_type.id, candidate)
+        log.info("%s: candidate %s scores in the shadow of %s", asset_type.id, version, active.version)
+        if candidate.held:
+            log.warning("%s: candidate %s waits for a person: %s", asset_type.id, version, candidate.held)
+        return candidate
+
+    def _objection(self, asset_type: AssetType, active: ActiveModel, candidate: Candidate, day: date) -> str:
+        """Return why a candidate is not to be trusted after its days in shadow; empty where it is."""
+        history = self._ledger.history(self._assets(asset_type), candidate.since, day - _DAY)
+        learned = self._registry.load(asset_type.id, candidate.version)
+        return shadow_objection(history, active, ActiveModel(learned, candidate.version), self._settings.models)
 
     def saw(self, asset_type: AssetType, day: date, completeness: Sequence[float]) -> None:
         """Note a recorded day; it counts for training if any asset's was complete enough."""
@@ -63,6 +132,14 @@ class Trainer:
 
     def fit(self, asset_type: AssetType, last: date, now: datetime) -> ActiveModel | None:
         """Fit on all recorded days up to ``last``, register and activate; ``None`` where too little is known."""
+        fitted = self._fitted(asset_type, last, now)
+        if fitted is None:
+            return None
+        self._registry.activate(asset_type.id, fitted[0], now=now, why="first fit")
+        return self._current(asset_type)
+
+    def _fitted(self, asset_type: AssetType, last: date, now: datetime) -> tuple[str, pd.DataFrame] | None:
+        """Fit on all recorded days up to ``last`` and register; return the version, and what it learned from."""
         settings = self._settings.models
         assets = self._assets(asset_type)
         base = self._ledger.history(assets, _LONG_AGO, last)
@@ -109,9 +186,7 @@ class Trainer:
             metrics={"asset_days": float(len(base)), "healthy_asset_days": float(np.sum(healthy))},
             now=now,
         )
-        self._registry.activate(asset_type.id, version)
-        self._active[asset_type.id] = ActiveModel(learned, version)
-        return self._active[asset_type.id]
+        return version, base
 
     def _failure_model(
         self,

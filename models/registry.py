@@ -1,7 +1,8 @@
 """The registry: every model that was trained, whole and unchanged, and which one is active.
 
-    <folder>/<asset type>/<version>/manifest.json + the model's files
-    <folder>/<asset type>/active        the active version's name, replaced in one step
+    <folder>/<asset type>/<version>/         manifest.json and the model's files
+    <folder>/<asset type>/active             the active version's name, replaced in one step
+    <folder>/<asset type>/activations.jsonl  every activation: which version, when, by whom and why
 
 A version is named by when it was made and by its manifest's hash, so names sort by time and a manifest can't be
 changed under its name; the manifest holds the hash of every file. Nothing in a model's files is pickle.
@@ -17,6 +18,7 @@ import re
 import secrets
 import shutil
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from importlib.metadata import version as library_version
@@ -27,6 +29,8 @@ import pandas as pd
 
 from models.type_model import TypeModel
 
+PROGRAM = "fleetdx"
+"""Who activates what nobody activated by hand."""
 LIBRARIES = ("numpy", "pandas", "scikit-learn", "skops")
 
 _VERSION = re.compile(r"\d{8}T\d{6}-[0-9a-f]{8}")
@@ -53,6 +57,16 @@ class Version:
     files: Mapping[str, str]
 
 
+@dataclass(frozen=True, slots=True)
+class Activation:
+    """One entry of the journal: from ``at`` on ``version`` was the active one; ``by`` is a person, or the program."""
+
+    version: str
+    at: datetime
+    by: str
+    why: str
+
+
 class Registry:
     """Keeps the models of all asset types in one folder, made when the first is saved."""
 
@@ -74,7 +88,7 @@ class Registry:
 
         ``now`` is aware.
         """
-        home = self._home(asset_type)
+        home = self.home(asset_type)
         home.mkdir(parents=True, exist_ok=True)
         making = home / f".making-{secrets.token_hex(8)}"
         making.mkdir()
@@ -104,7 +118,7 @@ class Registry:
 
     def versions(self, asset_type: str) -> list[str]:
         """Return the versions of a type's models, oldest first."""
-        home = self._home(asset_type)
+        home = self.home(asset_type)
         return sorted(p.name for p in home.iterdir() if _VERSION.fullmatch(p.name)) if home.is_dir() else []
 
     def describe(self, asset_type: str, version: str) -> Version:
@@ -150,22 +164,49 @@ class Registry:
         except ValueError as error:
             raise RegistryError(f"{folder}: {error}") from error
 
-    def activate(self, asset_type: str, version: str) -> None:
-        """Make a version the active one, in one step. Raises ``RegistryError`` where it can't be loaded."""
+    def activate(self, asset_type: str, version: str, *, now: datetime, by: str = PROGRAM, why: str = "") -> None:
+        """Make a version the active one, in one step, and write down who did and why. ``now`` is aware.
+
+        Raises ``RegistryError`` where it can't be loaded.
+        """
         self.load(asset_type, version)
-        pointer = self._home(asset_type) / "active"
-        making = pointer.with_name(f".making-{secrets.token_hex(8)}")
-        making.write_text(version, encoding="ascii")
-        _sync(making)
-        making.replace(pointer)
-        _sync(pointer.parent)
+        entry = {"version": version, "at": now.astimezone(UTC).isoformat(timespec="seconds"), "by": by, "why": why}
+        with (self.home(asset_type) / "activations.jsonl").open("a", encoding="utf-8") as journal:
+            journal.write(json.dumps(entry) + "\n")
+            journal.flush()
+            os.fsync(journal.fileno())
+        replace_file(self.home(asset_type) / "active", version)
+
+    def activations(self, asset_type: str) -> list[Activation]:
+        """Return the journal, oldest first; a line that a crash cut off is passed over."""
+        path, found = self.home(asset_type) / "activations.jsonl", []
+        if path.is_file():
+            for line in path.read_text(encoding="utf-8").splitlines():
+                with suppress(ValueError, KeyError, TypeError):
+                    held = json.loads(line)
+                    at = datetime.fromisoformat(held["at"])
+                    found.append(Activation(str(held["version"]), at, str(held["by"]), str(held["why"])))
+        return found
+
+    def before(self, asset_type: str) -> str:
+        """Return the version that was active before the active one. Raises ``RegistryError`` where none was."""
+        active = self.active(asset_type)
+        for activation in reversed(self.activations(asset_type)):
+            if active is not None and activation.version != active.name:
+                return activation.version
+        raise RegistryError(f"{asset_type}: no version was active before the present one")
+
+    def asset_types(self) -> list[str]:
+        """Return the asset types of which models are kept."""
+        folders = self._folder.iterdir() if self._folder.is_dir() else ()
+        return sorted(folder.name for folder in folders if _ASSET_TYPE.fullmatch(folder.name))
 
     def active(self, asset_type: str) -> Version | None:
         """Return the active version's manifest, ``None`` where no model was activated yet.
 
         Raises ``RegistryError`` where the active model is missing or its manifest was changed.
         """
-        pointer = self._home(asset_type) / "active"
+        pointer = self.home(asset_type) / "active"
         try:
             version = pointer.read_text(encoding="ascii").strip()
         except FileNotFoundError:
@@ -176,7 +217,8 @@ class Registry:
             raise RegistryError(f"{pointer}: does not name a version")
         return self.describe(asset_type, version)
 
-    def _home(self, asset_type: str) -> Path:
+    def home(self, asset_type: str) -> Path:
+        """Return the folder of a type's models, which need not exist. Raises ``RegistryError`` for what is no type."""
         if not _ASSET_TYPE.fullmatch(asset_type):
             raise RegistryError(f"not an asset type: {asset_type[:80]!r}")
         return self._folder / asset_type
@@ -184,7 +226,7 @@ class Registry:
     def _path(self, asset_type: str, version: str) -> Path:
         if not _VERSION.fullmatch(version):
             raise RegistryError(f"not a version: {version[:80]!r}")
-        return self._home(asset_type) / version
+        return self.home(asset_type) / version
 
 
 def data_hash(panel: pd.DataFrame) -> str:
@@ -207,6 +249,15 @@ def _hashes(folder: Path) -> dict[str, str]:
 def _file_hash(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def replace_file(path: Path, text: str) -> None:
+    """Write a small file in one step: it is the old one or the new one, whatever happens."""
+    making = path.with_name(f".making-{secrets.token_hex(8)}")
+    making.write_text(text, encoding="utf-8")
+    _sync(making)
+    making.replace(path)
+    _sync(path.parent)
 
 
 def _sync(path: Path) -> None:

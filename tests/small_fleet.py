@@ -133,7 +133,7 @@ class Fleet:
         faults: Mapping[str, Sequence[float]] | None = None,
         **means: float,
     ) -> None:
-        """Hourly samples of an operating day come in (``hours``: only these), around the means that are given.
+        """Hourly samples of an operating day come in (``hours``: only these), around the means that are given (NaN: none).
 
         ``faults`` are codes with the hours of the day at which they were set.
         """
@@ -142,7 +142,7 @@ class Fleet:
         middle = {"temp": 50.0, "current": 8.0} | means
         samples = []
         for hour in range((end - start) // HOUR):
-            values = {name: float(mean + rng.normal()) for name, mean in middle.items()}
+            values = {name: float(mean + rng.normal()) for name, mean in middle.items() if mean == mean}
             if hours is None or hour in hours:
                 samples.append(Measurement(asset_id, start + hour * HOUR, values))
         events = [

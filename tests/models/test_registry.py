@@ -76,7 +76,7 @@ def test_versions_sort_by_time_and_one_is_active(registry: Registry, ensemble: E
     assert registry.versions("emu-car") == [earlier, later]
     assert registry.active("emu-car") is None
     for version in (earlier, later, earlier):
-        registry.activate("emu-car", version)
+        registry.activate("emu-car", version, now=NOW)
         active = registry.active("emu-car")
         assert active is not None
         assert active.name == version
@@ -95,7 +95,7 @@ def test_every_file_that_was_touched_is_named(registry: Registry, ensemble: Ense
             with pytest.raises(RegistryError, match=path.name):
                 registry.load("emu-car", version)
             with pytest.raises(RegistryError, match=path.name):
-                registry.activate("emu-car", version)
+                registry.activate("emu-car", version, now=NOW)
         path.write_bytes(whole)
     registry.load("emu-car", version)
     assert registry.active("emu-car") is None
