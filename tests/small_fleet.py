@@ -133,7 +133,7 @@ class Fleet:
         faults: Mapping[str, Sequence[float]] | None = None,
         **means: float,
     ) -> None:
-        """Hourly samples of an operating day come in (``hours``: only these), around the means that are given (NaN: none).
+        """Hourly samples of an operating day come in (``hours``: only these), around given means (NaN: none).
 
         ``faults`` are codes with the hours of the day at which they were set.
         """
