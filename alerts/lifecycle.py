@@ -62,6 +62,11 @@ def observed(life: Life, day: date, condition: bool | None) -> Life:
     return replace(after, state="returned") if life.state == "unacknowledged" else _over(after)
 
 
+def came_back(before: Life, after: Life) -> bool:
+    """Whether the condition holds again after the alert had returned to normal."""
+    return before.state == "returned" and after.state == "unacknowledged"
+
+
 def acknowledged(life: Life) -> Life:
     """Return the life after somebody took note."""
     if life.state == "unacknowledged":

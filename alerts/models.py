@@ -50,6 +50,32 @@ class Score(models.Model):
         return f"{self.asset_id} {self.day} {self.detector}"
 
 
+class AlertGroup(models.Model):
+    """Alerts that belong together: one cause on many assets, or more at once than a site is sent tickets for."""
+
+    class Kind(models.TextChoices):
+        """What they have in common."""
+
+        CAUSE = "cause"
+        FLOOD = "flood"
+
+    kind = models.CharField(max_length=8, choices=Kind)
+    failure_mode = models.CharField(max_length=32, blank=True)
+    """Empty for a flood, which may hold several."""
+    asset_type = models.CharField(max_length=48, blank=True)
+    site = models.CharField(max_length=48, blank=True)
+    """Empty for a group over the whole fleet."""
+    first_at = models.DateTimeField()
+    last_at = models.DateTimeField()
+    """When its first and its latest member were known."""
+
+    class Meta:
+        indexes = [models.Index(fields=["kind", "site", "last_at"])]
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.failure_mode} {self.site} {self.first_at}"
+
+
 class Alert(models.Model):
     """One episode of one failure mode on one asset; at most one is open, and the database holds that."""
 
@@ -60,6 +86,13 @@ class Alert(models.Model):
         ACKNOWLEDGED = "acknowledged"
         RETURNED = "returned"
         CLOSED = "closed"
+
+    class Destination(models.TextChoices):
+        """Whose turn it is; ``alerts.destination`` says who may pass it on."""
+
+        DEPOT = "depot"
+        SUPPORT = "support"
+        FACTORY = "factory"
 
     asset_id = models.CharField(max_length=64)
     failure_mode = models.CharField(max_length=32)
@@ -89,15 +122,32 @@ class Alert(models.Model):
     """The earlier episode with an outcome after which it came back: this one is a repeat offender."""
     held = models.BooleanField(default=False)
     """A repeat offender whose root cause is not recorded yet: nothing closes it."""
+    came_back_on = models.JSONField(default=list)
+    """Days (ISO) on which the condition held again after the alert had returned to normal."""
+    looked_at = models.DateTimeField(null=True)
+    """When it was looked for others of its cause; empty until then."""
+    group = models.ForeignKey(AlertGroup, null=True, on_delete=models.SET_NULL, related_name="alerts")
+    tier = models.PositiveSmallIntegerField(null=True)
+    """Of support, from 0, whose turn it is; empty before anybody was called."""
+    tier_since = models.DateTimeField(null=True)
+    destination = models.CharField(max_length=8, choices=Destination, default=Destination.DEPOT)
+    verified_at = models.DateTimeField(null=True)
+    """When technical support confirmed that this is a case for the factory."""
+    verified_by = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+")
+    verified_note = models.CharField(max_length=500, blank=True)
 
     class Meta:
         constraints = [
+            models.CheckConstraint(
+                condition=~Q(destination="factory") | Q(verified_at__isnull=False),
+                name="nothing_unconfirmed_goes_to_the_factory",
+            ),
             models.UniqueConstraint(
                 fields=["asset_id", "failure_mode"], condition=~Q(state="closed"), name="one_open_alert_per_fingerprint"
             ),
             models.UniqueConstraint(fields=["asset_id", "failure_mode", "episode"], name="one_alert_per_episode"),
         ]
-        indexes = [models.Index(fields=["state", "act_by"])]
+        indexes = [models.Index(fields=["state", "act_by"]), models.Index(fields=["looked_at"])]
 
     def __str__(self) -> str:
         return f"{self.asset_id}/{self.failure_mode}/{self.episode}"
@@ -132,6 +182,8 @@ class Ticket(models.Model):
         DEAD = "dead"
         HELD_BACK = "held_back"
         """People will not fix it, as they said of an earlier episode; ``last_error`` says where."""
+        GROUPED = "grouped"
+        """Another alert's ticket names this one's asset too."""
 
     alert = models.OneToOneField(Alert, on_delete=models.CASCADE, related_name="case")
     key = models.CharField(max_length=120, unique=True)
@@ -148,9 +200,19 @@ class Ticket(models.Model):
     wont_fix_ended_at = models.DateTimeField(null=True)
     wont_fix_ended_by = models.CharField(max_length=150, blank=True)
     """Who decided that the next episode gets a ticket all the same."""
+    carrier = models.ForeignKey("self", null=True, on_delete=models.RESTRICT, related_name="carried")
+    """The ticket that this one went into; of a grouped one alone."""
+    released_at = models.DateTimeField(null=True)
+    """When it was found to be one of its own, or the one of its group, and free to be sent."""
 
     class Meta:
         indexes = [models.Index(fields=["status", "next_attempt_at"])]
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(status="grouped", carrier__isnull=False) | (~Q(status="grouped") & Q(carrier__isnull=True)),
+                name="a_grouped_ticket_has_a_carrier",
+            )
+        ]
 
     def __str__(self) -> str:
         return self.key
@@ -295,3 +357,105 @@ class Probation(models.Model):
 
     def __str__(self) -> str:
         return f"{self.source} since {self.since}"
+
+
+class Hold(models.Model):
+    """A person's decision to leave an asset, or one failure mode of it, alone; at most one of a kind is in force."""
+
+    class Kind(models.TextChoices):
+        """Shelved: for a while. Out of service: until somebody puts it back, or a given end."""
+
+        SHELVED = "shelved"
+        OUT_OF_SERVICE = "out-of-service"
+
+    kind = models.CharField(max_length=16, choices=Kind)
+    asset_id = models.CharField(max_length=64)
+    failure_mode = models.CharField(max_length=32, blank=True)
+    """Empty: the whole asset."""
+    since = models.DateTimeField()
+    until = models.DateTimeField(null=True)
+    why = models.CharField(max_length=500)
+    by = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+")
+    by_name = models.CharField(max_length=150)
+    """As the person was called then: it stays readable after the user is gone."""
+    ended_at = models.DateTimeField(null=True)
+    ended_by_name = models.CharField(max_length=150, blank=True)
+    """Empty where it ended by itself."""
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["kind", "asset_id", "failure_mode"],
+                condition=Q(ended_at__isnull=True),
+                name="one_hold_of_a_kind_in_force",
+            ),
+            models.CheckConstraint(
+                condition=~Q(kind="shelved") | Q(until__isnull=False), name="every_shelf_has_an_end"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.asset_id}/{self.failure_mode}"
+
+
+class Handover(models.Model):
+    """One step of a case on its way from the depot to technical support to the factory, or back."""
+
+    alert = models.ForeignKey(Alert, on_delete=models.CASCADE, related_name="handovers")
+    destination = models.CharField(max_length=8, choices=Alert.Destination)
+    confirms = models.BooleanField(default=False)
+    """Technical support confirmed the case; it stays where it is."""
+    at = models.DateTimeField()
+    by = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+")
+    by_name = models.CharField(max_length=150)
+    note = models.CharField(max_length=500, blank=True)
+
+    class Meta:
+        ordering = ["id"]
+
+    def __str__(self) -> str:
+        return f"{self.alert} {self.destination} {self.at}"
+
+
+class Notice(models.Model):
+    """One thing to tell one person of an alert; it waits until a letter has taken it along."""
+
+    class Reason(models.TextChoices):
+        """What there is to tell."""
+
+        NEW = "new"
+        AGAIN = "again"
+        """Told before, and back after it had returned to normal or was left alone."""
+        ESCALATED = "escalated"
+        HOLD_ENDED = "hold-ended"
+        HANDED_OVER = "handed-over"
+
+    alert = models.ForeignKey(Alert, on_delete=models.CASCADE, related_name="notices")
+    address = models.CharField(max_length=255)
+    reason = models.CharField(max_length=12, choices=Reason)
+    about = models.CharField(max_length=100, blank=True)
+    """Name of the tier, where one is called."""
+    at = models.DateTimeField()
+    sent_at = models.DateTimeField(null=True)
+    refused = models.CharField(max_length=500, blank=True)
+    """Why the mail server will not take letters to this address; such a notice is not tried again."""
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["alert", "address", "reason", "at"], name="everything_is_told_once")
+        ]
+        indexes = [models.Index(fields=["sent_at", "address"])]
+
+    def __str__(self) -> str:
+        return f"{self.address} {self.reason} {self.alert}"
+
+
+class Mailbox(models.Model):
+    """When a person was last written to: what holds the limit, also between two processes."""
+
+    address = models.CharField(max_length=255, unique=True)
+    last_sent_at = models.DateTimeField()
+    last_error = models.CharField(max_length=500, blank=True)
+
+    def __str__(self) -> str:
+        return self.address

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from django.db.models import F, Q
+from django.db.models import F, Q, QuerySet
 
 from alerts.connectors.connector import Connector, FiledTicket, Permanent, Retryable, TicketDraft
 from alerts.continuing import DEFAULT, Continuation, HeldBack, continued
@@ -48,15 +48,17 @@ def deliver(
     compose: Callable[[Alert], TicketDraft],
     now: datetime,
     *,
+    among: QuerySet[Ticket] | None = None,
     retry_after: timedelta = timedelta(seconds=30),
     continuation: Continuation = DEFAULT,
     progress: Callable[[int, int | None], None] = lambda _done, _total: None,
 ) -> DeliveryReport:
-    """Deliver every ticket that is due at ``now``; one that fails never keeps the others waiting."""
+    """Deliver every ticket (of ``among``) that is due at ``now``; one that fails never keeps the others waiting."""
     report, began = DeliveryReport(), time.monotonic()
     wanted = Q(status=Ticket.Status.PENDING) | Q(status=Ticket.Status.HELD_BACK) & ~Q(alert__state=Alert.State.CLOSED)
     due = list(
-        Ticket.objects.filter(Q(next_attempt_at=None) | Q(next_attempt_at__lte=now), wanted)
+        (Ticket.objects.all() if among is None else among)
+        .filter(Q(next_attempt_at=None) | Q(next_attempt_at__lte=now), wanted)
         .select_related("alert")
         .order_by("id")
     )

@@ -14,6 +14,7 @@ from django.db import IntegrityError, transaction
 from django.db.models import Max
 
 from alerts import lifecycle
+from alerts.holding import Holds
 from alerts.models import Alert, AlertDay
 from alerts.plain import plain_diagnosis
 from alerts.standing import life_of, put
@@ -30,6 +31,7 @@ def raise_alerts(outcomes: Sequence[DayOutcome]) -> None:
         (alert.asset_id, alert.failure_mode): alert
         for alert in Alert.objects.exclude(state=Alert.State.CLOSED).filter(asset_id__in=assets)
     }
+    holds = Holds(assets)
     for outcome in sorted(outcomes, key=lambda o: (o.log.asset_id, o.log.day)):
         # Specific failure modes first: they decide whether an unexplained anomaly is explained by them.
         for diagnosis in sorted(outcome.diagnoses, key=lambda d: d.failure_mode == ANOMALY.code):
@@ -45,7 +47,7 @@ def raise_alerts(outcomes: Sequence[DayOutcome]) -> None:
                     del open_alerts[key]  # a later day of these may open the next episode
                     continue
             if alert is not None:
-                _suppress_or_ticket(alert, diagnosis, outcome.diagnoses, open_alerts.values())
+                _suppress_or_ticket(alert, diagnosis, outcome.diagnoses, open_alerts.values(), holds)
 
 
 def _opened(diagnosis: Diagnosis) -> Alert | None:
@@ -79,7 +81,11 @@ def _opened(diagnosis: Diagnosis) -> Alert | None:
 def _observe(alert: Alert, diagnosis: Diagnosis) -> None:
     if diagnosis.day < alert.first_day:
         return
-    after = lifecycle.observed(life_of(alert), diagnosis.day, diagnosis.condition)
+    before = life_of(alert)
+    after = lifecycle.observed(before, diagnosis.day, diagnosis.condition)
+    if lifecycle.came_back(before, after):
+        alert.came_back_on = [*alert.came_back_on, diagnosis.day.isoformat()]
+        alert.tier = alert.tier_since = None  # support is called anew
     if diagnosis.condition and diagnosis.day >= alert.last_true_day:
         alert.last_true_day = diagnosis.day
         # Severity and urgency only rise while an alert is open, so that they do not flap.
@@ -110,14 +116,18 @@ def _note_day(alert: Alert, diagnosis: Diagnosis) -> None:
 
 
 def _suppress_or_ticket(
-    alert: Alert, diagnosis: Diagnosis, diagnoses: Iterable[Diagnosis], open_alerts: Iterable[Alert]
+    alert: Alert,
+    diagnosis: Diagnosis,
+    diagnoses: Iterable[Diagnosis],
+    open_alerts: Iterable[Alert],
+    holds: Holds,
 ) -> None:
-    """Give the alert its ticket, unless another failure mode explains it; then say which."""
+    """Give the alert its ticket, unless a person left it alone, or another failure mode explains it; then say which."""
     reason = explained_by(alert, diagnoses, open_alerts)
     if reason != alert.suppressed_by:
         alert.suppressed_by = reason
         alert.save(update_fields=["suppressed_by"])
-    if not reason and alert.ticket == "auto" and diagnosis.condition:
+    if not reason and alert.ticket == "auto" and diagnosis.condition and not holds.by_people(alert, diagnosis.known_at):
         want_ticket(alert, diagnosis.known_at)
 
 

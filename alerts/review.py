@@ -9,6 +9,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from alerts import lifecycle
+from alerts.holding import Holds
 from alerts.models import Alert
 from alerts.standing import life_of, put
 from alerts.wanting import want_ticket
@@ -31,7 +32,7 @@ def acknowledge(alert_id: int, user: Any, now: datetime | None = None) -> None:
 
 @transaction.atomic
 def confirm(alert_id: int, user: Any, now: datetime | None = None) -> None:
-    """Let technical support turn an alert under review into a ticket."""
+    """Let a person turn an alert under review into a ticket; one that is left alone gets it when that ends."""
     alert = Alert.objects.select_for_update().get(pk=alert_id)
     if alert.state == Alert.State.CLOSED:
         return
@@ -39,7 +40,8 @@ def confirm(alert_id: int, user: Any, now: datetime | None = None) -> None:
     if alert.confirmed_at is None:
         alert.confirmed_at, alert.confirmed_by = at, user
         alert.save(update_fields=["confirmed_at", "confirmed_by"])
-    want_ticket(alert, at)
+    if not Holds([alert.asset_id]).by_people(alert, at):  # else the ticket comes when that ends
+        want_ticket(alert, at)
 
 
 def close_repaired(asset_id: str, at: datetime, reason: str) -> int:

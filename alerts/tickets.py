@@ -12,13 +12,15 @@ from datetime import UTC, date, datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from alerts.carried import Carried, carried_data, carried_lines, whose
 from alerts.connectors.connector import Permanent, TicketDraft
 from alerts.feature_words import feature_title
 from alerts.fingerprint import ticket_key
-from alerts.models import Alert, AssetDayRun
+from alerts.models import Alert, AssetDayRun, Ticket
+from alerts.recurrence import recurrences
 from config.installation import Installation
 from config.knowledge import Drawing, FailureMode, Knowledge, Part, Procedure
-from config.register import Asset, AssetType, Language, Site, Text
+from config.register import SEVERITIES, Asset, AssetType, Language, Site, Text
 from config.units import printed
 
 _WORDS: Mapping[str, tuple[str, str]] = {
@@ -41,6 +43,8 @@ _WORDS: Mapping[str, tuple[str, str]] = {
     "in_force": ("in force until", "有效期至"),
     "expired": ("ended on", "已于此日到期"),
     "not_known": ("not recorded", "无记录"),
+    "came_back": ("Came back", "再次出现"),
+    "times_in_days": ("{times} × in {days} days", "{days} 天内 {times} 次"),
     "console": ("Evidence with charts", "图表与证据"),
     "source": ("Said by", "诊断来源"),
     "repeat": ("Repeat offender: it is back after", "重复故障：此前已处理的工单再次出现"),
@@ -90,6 +94,11 @@ class Case:
     faults: Sequence[FaultLine]
     console_url: str = ""
     repeats: Repeated | None = None
+    carried: Sequence[Carried] = ()
+    """Alerts that have no ticket of their own because this one names them."""
+    came_back: int = 0
+    recurrence_days: int = 0
+    """How often it came back in so many days."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,9 +115,9 @@ def draft(case: Case, knowledge: Knowledge) -> TicketDraft:
     """Write the ticket: in the site's language, and in English below where that is another."""
     languages: list[Language] = [case.site.language] if case.site.language == "en" else [case.site.language, "en"]
     body = "\n\n----\n\n".join("\n".join(_lines(case, knowledge, language)) for language in languages)
-    title = (
-        f"{case.asset.id}: {case.failure_mode.title.in_language(languages[0])} ({word(case.severity, languages[0])})"
-    )
+    language = languages[0]
+    of_whom = whose(case.asset.id, case.carried, language)
+    title = f"{of_whom}: {case.failure_mode.title.in_language(language)} ({word(case.severity, language)})"
     return TicketDraft(
         key=ticket_key(case.asset.id, case.failure_mode.code, case.episode),
         title=title,
@@ -130,8 +139,10 @@ def _lines(case: Case, knowledge: Knowledge, language: Language) -> list[str]:
         "",
         f"{say('act_by')}: {local_time(case.act_by, case.site.zone)}",
         f"{say('severity')}: {say(case.severity)}",
+        *_recurrence(case, language),
         f"{say('asset')}: {case.asset.id}, {case.asset_type.title.in_language(language)}",
         f"{say('site')}: {case.site.title}",
+        *carried_lines(case.asset.id, case.carried, case.site.zone, language),
         "",
         f"{say('evidence')}:",
         *(_evidence(item, case, language) for item in case.diagnosis["evidence"]),
@@ -156,6 +167,13 @@ def _lines(case: Case, knowledge: Knowledge, language: Language) -> list[str]:
     if case.console_url:
         lines.append(f"{say('console')}: {case.console_url}")
     return lines
+
+
+def _recurrence(case: Case, language: Language) -> list[str]:
+    if not case.came_back:
+        return []
+    times = word("times_in_days", language).format(times=case.came_back, days=case.recurrence_days)
+    return [f"{word('came_back', language)}: {times}"]
 
 
 def local_time(at: datetime, zone: ZoneInfo) -> str:
@@ -250,6 +268,8 @@ def _data(case: Case) -> dict[str, Any]:
         "faults": [{"day": str(f.day), "code": f.code, "count": f.count} for f in case.faults],
         "url": case.console_url,
         "repeat_of": case.repeats.key if case.repeats is not None else "",
+        "carried": carried_data(case.carried),
+        "came_back": case.came_back,
     }
 
 
@@ -274,20 +294,25 @@ def compose(alert: Alert, installation: Installation) -> TicketDraft:
         if entry["count"]
     ]
     base = installation.settings.console.base_url
+    carried = carried_by(alert, knowledge)
+    days = installation.settings.alerts.recurrence_days
     case = Case(
         asset=register.assets[alert.asset_id],
         asset_type=register.type_of(alert.asset_id),
         site=register.site_of(alert.asset_id),
         failure_mode=failure_mode_of(alert.failure_mode, knowledge),
         episode=alert.episode,
-        severity=alert.severity,
+        severity=max((alert.severity, *(one.severity for one in carried)), key=SEVERITIES.index),
         known_at=alert.known_at,
-        act_by=alert.act_by,
+        act_by=min((alert.act_by, *(one.act_by for one in carried))),
         first_day=alert.first_day,
         diagnosis=latest.diagnosis,
         faults=faults,
         console_url=f"{base}/alerts/{alert.pk}/" if base else "",
         repeats=_repeated(alert, register.site_of(alert.asset_id).zone),
+        carried=carried,
+        came_back=recurrences([alert], days)[alert.pk],
+        recurrence_days=days,
     )
     return draft(case, knowledge)
 
@@ -299,6 +324,25 @@ def _repeated(alert: Alert, zone: ZoneInfo) -> Repeated | None:
         return None
     key = ticket_key(earlier.asset_id, earlier.failure_mode, earlier.episode)
     return Repeated(key, outcome.verdict, outcome.at.astimezone(zone).date(), outcome.action)
+
+
+def carried_by(alert: Alert, knowledge: Knowledge) -> list[Carried]:
+    """Return the alerts that the ticket of this one names."""
+    return [
+        Carried(
+            key=ticket.key,
+            asset_id=ticket.alert.asset_id,
+            failure_mode=ticket.alert.failure_mode,
+            title=failure_mode_of(ticket.alert.failure_mode, knowledge).title,
+            severity=_severity(ticket.alert),
+            act_by=ticket.alert.act_by,
+        )
+        for ticket in Ticket.objects.filter(carrier__alert=alert).select_related("alert").order_by("id")
+    ]
+
+
+def _severity(alert: Alert) -> Any:
+    return alert.severity
 
 
 def failure_mode_of(code: str, knowledge: Knowledge) -> FailureMode:

@@ -30,3 +30,11 @@ def want_ticket(alert: Alert, at: datetime) -> None:
         alert=alert,
         defaults={"key": ticket_key(alert.asset_id, alert.failure_mode, alert.episode), "created_at": at},
     )
+
+
+def want_ticket_if_ready(alert: Alert, at: datetime) -> None:
+    """Ask for the ticket of an alert that was kept back until now, if it is firm or confirmed and still holds."""
+    firm = alert.ticket == "auto" and not alert.suppressed_by
+    holds = alert.days_clear == 0 and alert.state in (Alert.State.UNACKNOWLEDGED, Alert.State.ACKNOWLEDGED)
+    if holds and (firm or alert.confirmed_at is not None):
+        want_ticket(alert, at)

@@ -13,10 +13,12 @@ from functools import cache, cached_property
 from typing import Annotated, Literal, Self, TypeVar
 from zoneinfo import ZoneInfo, available_timezones
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PositiveFloat, model_validator
+from pydantic import AfterValidator, Field, PositiveFloat, model_validator
 
 from config.mistakes import Mistakes, Where
 from config.nearest import did_you_mean
+from config.strict import Strict as Strict
+from config.support import Tiers, WorkingHours
 from config.units import Unit
 
 Language = Literal["en", "zh"]
@@ -68,12 +70,6 @@ def _known_time_zone(name: str) -> str:
     return name
 
 
-class Strict(BaseModel):
-    """Base of everything read from a configuration file: immutable, and an unknown key is an error."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, ignored_types=(cached_property,))
-
-
 class Text(Strict):
     """One text in each language that a reader may have; a missing translation is an error at load."""
 
@@ -96,6 +92,10 @@ class Site(Strict):
     """Highest maintenance level done on site (EN 13306 level of maintenance, 1 = simple, 3 = specialist)."""
     connectivity: Literal["good", "poor"] = "good"
     """Poor links get a longer allowance for late data before a day is closed."""
+    working_hours: WorkingHours | None = None
+    """When its people are there; those of ``settings.support`` where it says nothing."""
+    support: Tiers | None = None
+    """Who reacts to its alerts, in order; those of ``settings.support`` where it says nothing."""
 
     @cached_property
     def zone(self) -> ZoneInfo:

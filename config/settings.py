@@ -15,6 +15,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from config.mistakes import Mistakes
 from config.register import Severity, Strict
+from config.support import Email, Tiers, WorkingHours
 
 
 def _duration(value: object) -> timedelta:
@@ -295,6 +296,54 @@ class Outcomes(Strict):
         return self
 
 
+class Alerts(Strict):
+    """How alerts are grouped and kept from flooding, and what people may do with them."""
+
+    group_scope: Literal["site", "fleet"] = "site"
+    """Whether one cause is looked for among the assets of one type at a site, or of one type everywhere."""
+    group_from: int = Field(default=5, ge=2, le=1000)
+    """Assets of one type that show one failure mode within ``group_window``, from which on they are one group."""
+    group_window: Duration = timedelta(hours=24)
+    group_wait: Duration = timedelta(minutes=2)
+    """How long a group's ticket waits for further members before it is sent; who comes later is in the next one."""
+    tickets_per_hour: int = Field(default=20, ge=1, le=10_000)
+    """Tickets of one site sent in an hour; what is more is put together into one ticket. Nothing is left out."""
+    longest_shelf_days: int = Field(default=30, ge=1, le=366)
+    recurrence_days: int = Field(default=90, ge=1, le=3660)
+    """How far back is counted how often an alert came back."""
+
+
+class Support(Strict):
+    """Who reacts to alerts, and when, at sites that say nothing of their own (see ``sites.yaml``)."""
+
+    tiers: Tiers = ()
+    """In order: ``{name, addresses, minutes}``; an alert climbs to the next after that many working minutes."""
+    working_hours: WorkingHours = WorkingHours()
+    factory: tuple[Email, ...] = Field(default=(), max_length=50)
+    """Who is told of cases that technical support passes on to the factory."""
+
+
+class Notify(Strict):
+    """Mail to the people of the support tiers."""
+
+    host: Host | None = None
+    """The mail server (SMTP); without one nobody is written to."""
+    port: Port = 25
+    security: Literal["none", "starttls", "tls"] = "none"
+    sender: Email = "fleetdx@localhost"
+    username: str | None = Field(default=None, min_length=1, max_length=200)
+    password_env: SecretName | None = None
+    timeout_s: float = Field(default=10.0, ge=1, le=300)
+    every: Duration = timedelta(minutes=10)
+    """Each person is written to at most once in this time, with all that there is to tell."""
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.password_env is not None and self.username is None:
+            raise Mistakes([(("password_env",), "needs a username")])
+        return self
+
+
 class Console(Strict):
     """The web pages."""
 
@@ -317,4 +366,7 @@ class Settings(Strict):
     rules: Rules = Rules()
     tickets: Tickets = Tickets()
     outcomes: Outcomes = Outcomes()
+    alerts: Alerts = Alerts()
+    support: Support = Support()
+    notify: Notify = Notify()
     console: Console = Console()

@@ -43,11 +43,13 @@ class Headline:
 
 
 def headline(alert: Alert, installation: Installation) -> Headline:
-    """Return an alert in words; ``alert.case`` should be loaded with it."""
+    """Return an alert in words; ``alert.case`` and its carrier should be loaded with it."""
     asset = installation.register.assets.get(alert.asset_id)
     site = installation.register.sites[asset.site] if asset is not None else None
     zone = site.zone if site is not None else ZoneInfo("UTC")
     ticket: Ticket | None = getattr(alert, "case", None)
+    if ticket is not None and ticket.carrier is not None:
+        ticket = ticket.carrier  # the ticket of its group names this alert too
     is_open = alert.state != Alert.State.CLOSED
     return Headline(
         id=alert.pk,

@@ -36,6 +36,16 @@ FINDING = {
     "cost": _("Cost"),
     "currency": _("Currency, such as EUR"),
 }
+WITHHELD = {"shelved": _("shelved"), "out-of-service": _("out of service")}
+DESTINATION = {"depot": _("depot"), "support": _("technical support"), "factory": _("factory")}
+NOT_ALLOWED = {
+    "no reason": _("A reason is needed."),
+    "end in the past": _("The end lies in the past."),
+    "end too far off": _("The end is too far off."),
+    "support only": _("Only technical support may do this."),
+    "not confirmed": _("Technical support has to confirm the case first."),
+    "not from here": _("The case is not where this could be done."),
+}
 
 
 def reader_language() -> Language:

@@ -524,11 +524,17 @@ def scorecard(config: Config = DEFAULT_CONFIG, data: Data = DEFAULT_DATA, json: 
 def create_user(
     name: Annotated[str, typer.Argument(help="Name to log in with.")],
     data: Data = DEFAULT_DATA,
+    technical_support: Annotated[
+        bool | None,
+        typer.Option(
+            "--technical-support/--no-technical-support", help="May confirm cases and pass them on to the factory."
+        ),
+    ] = None,
 ) -> None:
     """Let a person log in to the console; asks for the password (or reads FLEETDX_PASSWORD)."""
     from fleetdx.wiring import create_user as create
 
-    create(name, data)
+    create(name, data, technical_support=technical_support)
 
 
 def main() -> None:

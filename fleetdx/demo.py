@@ -281,6 +281,7 @@ class Demo:
             try:
                 self._note_field_records(program)
                 swept = program.score(stop=self._stop)
+                program.attend()
                 delivered = program.deliver()
             except StoreUnavailable as error:
                 log.warning("The telemetry store does not answer, trying again: %s", error)

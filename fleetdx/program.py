@@ -21,7 +21,14 @@ from diagnostics.sweep import Sweep, SweepReport
 from diagnostics.training import Trainer
 from fleetdx.data_folder import DataFolder
 from fleetdx.terminal import Report
-from fleetdx.wiring import connect_relational, disconnect_relational, load_rules, telemetry_store, ticket_connector
+from fleetdx.wiring import (
+    connect_relational,
+    disconnect_relational,
+    load_rules,
+    post,
+    telemetry_store,
+    ticket_connector,
+)
 from ingest.accounting import Accounting
 from ingest.mqtt import Subscriber
 from ingest.pipeline import Pipeline
@@ -147,8 +154,15 @@ class Program:
             for asset_type in self.installation.register.asset_types.values():
                 self.trainer.fit(asset_type, last, self.now())
 
+    def attend(self) -> int:
+        """End shelves, group alerts, call and write to support, as time has passed; return how many letters went."""
+        from alerts.attending import attend
+
+        return attend(self.installation, post(self.installation), datetime.now(UTC))
+
     def deliver(self, *, progress: Report = _silent) -> DeliveryReport:
         """Deliver the tickets that are due; none where no ticket system is configured."""
+        from alerts.arranging import arrange, sendable
         from alerts.continuing import Continuation
         from alerts.outbox import DeliveryReport, deliver
         from alerts.tickets import compose
@@ -157,11 +171,14 @@ class Program:
         if connector is None:
             return DeliveryReport()
         settings = self.installation.settings.tickets
+        now = datetime.now(UTC)  # deliveries wait in real time, also where the fleet's time is simulated
         try:
+            arrange(self.installation.register, self.installation.settings.alerts, now)
             return deliver(
                 connector,
                 lambda alert: compose(alert, self.installation),
-                datetime.now(UTC),  # deliveries wait in real time, also where the fleet's time is simulated
+                now,
+                among=sendable(),
                 retry_after=timedelta(seconds=settings.retry_seconds),
                 continuation=Continuation(settings.reopen_within, settings.wont_fix_lasts),
                 progress=progress,

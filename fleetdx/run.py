@@ -26,6 +26,7 @@ from fleetdx.wiring import (
     check_connector,
     configuration_folder,
     load_rules,
+    post,
     read_installation,
     secret,
     ticket_connector,
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 _WATCH_SECONDS = 2
 _DELIVER_SECONDS = 15
+_ATTEND_SECONDS = 15
 
 
 def run(config: Path, data: Path) -> None:
@@ -79,7 +81,8 @@ def run(config: Path, data: Path) -> None:
 
 
 def _check_ticket_system(program: Program) -> None:
-    """Raise ``CannotGoOn`` where tickets could never be delivered; opens no connection."""
+    """Raise ``CannotGoOn`` where tickets or letters could never be delivered; opens no connection."""
+    post(program.installation)
     connector = ticket_connector(program.installation)
     if connector is not None:
         connector.close()
@@ -104,6 +107,7 @@ def _scheduler(program: Program, stop: threading.Event) -> BackgroundScheduler:
     scheduler.add_job(program.deliver, "interval", seconds=_DELIVER_SECONDS)
     if program.installation.settings.outcomes.poll:
         scheduler.add_job(program.ask, "interval", seconds=program.installation.settings.tickets.poll_seconds)
+    scheduler.add_job(program.attend, "interval", seconds=_ATTEND_SECONDS)
     return scheduler
 
 
@@ -167,6 +171,7 @@ def score(config: Path, data: Path, *, until: datetime | None, as_json: bool) ->
         _check_ticket_system(program)
         with progress("scoring asset-days") as report:
             swept = program.score(progress=report)
+        program.attend()
         with progress("delivering tickets") as report:
             delivered = program.deliver(progress=report)
         result = {

@@ -20,6 +20,7 @@ from telemetry.store import TelemetryStore
 
 if TYPE_CHECKING:
     from alerts.connectors.connector import Connector
+    from alerts.mail import Post
 
 NO_CONNECTOR = "none"
 _LONGEST_NAME = 150  # of Django's table
@@ -125,6 +126,17 @@ def ticket_connector(installation: Installation) -> Connector | None:
         raise CannotGoOn(f"settings.yaml, tickets: {error}") from None
 
 
+def post(installation: Installation) -> Post | None:
+    """Return the way out for letters; ``None`` where no mail server is set. Raises ``CannotGoOn`` without a secret."""
+    from alerts.mail import MailServer
+
+    settings = installation.settings.notify
+    if settings.host is None:
+        return None
+    variable = settings.password_env
+    return MailServer(settings, secret(variable, "the password of the mail server") if variable else "")
+
+
 def secret(variable: str, what: str) -> str:
     """Return the secret that an environment variable holds. Raises ``CannotGoOn`` where it is not set."""
     value = os.environ.get(variable)
@@ -160,10 +172,12 @@ def disconnect_relational() -> None:
     connections.close_all()
 
 
-def create_user(name: str, folder: Path) -> None:
-    """Make a person who may log in, or give that person a new password.
+def create_user(name: str, folder: Path, *, technical_support: bool | None = None) -> None:
+    """Make a person who may log in, or give that person a new password; in technical support or not, where it is said.
 
-    It is asked for, or read from ``FLEETDX_PASSWORD``. Raises ``CannotGoOn`` where name or password will not do.
+    The password is asked for, or read from ``FLEETDX_PASSWORD``.
+
+    Raises ``CannotGoOn`` where name or password will not do.
     """
     from fleetdx.terminal import say
 
@@ -183,7 +197,20 @@ def create_user(name: str, folder: Path) -> None:
     except ValidationError as error:
         raise CannotGoOn(" ".join(error.messages)) from None
     set_password(name, password)
+    if technical_support is not None:
+        _put_into_support(name, technical_support)
     say(f"{name} can log in. Users so far: {get_user_model().objects.count()}")
+
+
+def _put_into_support(name: str, belongs: bool) -> None:
+    from django.contrib.auth import get_user_model
+    from django.contrib.auth.models import Group
+
+    from alerts.handing_over import TECHNICAL_SUPPORT
+
+    groups = get_user_model().objects.get(username=name).groups
+    group = Group.objects.get(name=TECHNICAL_SUPPORT)
+    (groups.add if belongs else groups.remove)(group)
 
 
 def set_password(name: str, password: str) -> None:

@@ -22,6 +22,7 @@ from config.operating_day import NS
 from config.register import Asset, AssetType, Site, Text
 from console.context import provided
 from console.found import found
+from console.handling import handling
 from console.headline import headline
 from console.span import CHOICES, chosen_days, span
 from console.wording import feature_title, reader_language
@@ -36,7 +37,7 @@ _BAR = 150
 @require_GET
 def page(request: HttpRequest, alert_id: int) -> HttpResponse:
     """Show an alert with its evidence."""
-    alert = get_object_or_404(Alert.objects.select_related("case"), pk=alert_id)
+    alert = get_object_or_404(Alert.objects.select_related("case__carrier", "group", "verified_by"), pk=alert_id)
     installation = provided().installation
     asset = installation.register.assets.get(alert.asset_id)
     if asset is None:
@@ -70,6 +71,7 @@ def page(request: HttpRequest, alert_id: int) -> HttpResponse:
             "contributions": _contributions(alert, asset_type),
             "fault_log": list(_fault_log(alert.asset_id, asset_type, site.zone, first, last)),
             **_advice(latest.diagnosis["advise"], mode, installation, site),
+            "handling": handling(alert, site, installation, request.user, datetime.now(UTC)),
             "asset_facts": _asset_facts(asset, asset_type, site),
             "course": _course(alert),
             **found(alert, site, installation),

@@ -25,7 +25,7 @@ def test_every_page_asks_for_a_log_in_but_the_log_in_itself_and_health(console: 
     stranger = console.client(user=None)
     asked = []
     for pattern in urlpatterns:
-        address = "/" + str(pattern.pattern).replace("<int:alert_id>", str(alert))
+        address = "/" + re.sub(r"<int:\w+>", str(alert), str(pattern.pattern))
         response = stranger.get(address)
         if pattern.name == "health":
             assert (response.status_code, response.json()) == (200, {"status": "ok"})
@@ -257,7 +257,7 @@ def test_hundreds_of_alerts_take_as_many_queries_as_one(console: Console, querie
     with queries() as many:
         page = browser.get("/")
     assert page.content.decode().count("Air supply leak") >= 300
-    assert len(many) == len(one) <= 8
+    assert len(many) == len(one) <= 9
 
 
 def test_the_page_of_an_alert_takes_as_many_queries_after_weeks_as_on_its_first_day(
@@ -273,7 +273,7 @@ def test_the_page_of_an_alert_takes_as_many_queries_after_weeks_as_on_its_first_
     with queries() as later:
         page = browser.get(f"/alerts/{alert}/?days=60")
     assert "2026-06-12" in _text(page)
-    assert len(later) == len(first) <= 14
+    assert len(later) == len(first) <= 17
 
 
 def test_health_says_no_when_the_tables_cannot_be_read(console: Console) -> None:
