@@ -41,7 +41,7 @@ test-faults: setup servers  ## crashes and outages: real processes, killed
 test-tickets: setup  ## the ticket connectors, each against its real server: installs Request Tracker and Redmine where it may
 	@deploy/debian-packages dbconfig-no-thanks msmtp-mta request-tracker5 rt5-standalone rt5-db-sqlite \
 		redmine redmine-sqlite puma
-	FLEETDX_REQUIRE=roundup,rt,redmine $(BIN)/pytest -q tests/alerts/test_connectors.py $(ARGS)
+	FLEETDX_REQUIRE=roundup,rt,redmine $(BIN)/pytest -q tests/alerts/test_connectors.py tests/alerts/test_polling.py $(ARGS)
 
 bench-azure: setup servers  ## the walk through a public fleet's year, to real tickets
 	$(BIN)/python -m benchmarks.azure_pdm $(ARGS)

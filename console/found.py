@@ -8,7 +8,7 @@ from alerts.models import Alert, Outcome
 from alerts.probation import on_probation
 from config.installation import Installation
 from config.register import Site
-from console.wording import FINDING, VERDICT, local, reader_language
+from console.wording import FINDING, VERDICT, local, probation, reader_language
 
 
 def found(alert: Alert, site: Site, installation: Installation) -> dict[str, object]:
@@ -16,12 +16,12 @@ def found(alert: Alert, site: Site, installation: Installation) -> dict[str, obj
     probation.
     """
     outcomes = [_shown(outcome, site, installation) for outcome in alert.outcomes.order_by("-pk")]
-    probation = on_probation().filter(source=alert.source).first()
+    standing = on_probation().filter(source=alert.source).first()
     return {
         "outcomes": outcomes,
         "repeat_of": alert.repeat_of,
         "held": alert.held,
-        "probation": probation.why if probation is not None else "",
+        "probation": probation(standing.why) if standing is not None else "",
     }
 
 

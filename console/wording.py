@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
@@ -88,6 +89,21 @@ def closing(reason: str, knowledge: Knowledge) -> str:
     if known is None:
         return gettext("returned to normal") if reason == "returned to normal" else reason
     return f"{known}: {mode.title.in_language(reader_language()) if mode is not None else what}"
+
+
+_BELOW_BAR = re.compile(r"(\d+) of (\d+) confirmed: at most (\S+) with (\S+) confidence, below (\S+)")
+
+
+def probation(why: str) -> str:
+    """Return why a version is on probation, such as ``1 of 5 confirmed: at most 49% ...``, in the reader's words."""
+    match = _BELOW_BAR.fullmatch(why)
+    if match is None:
+        return why
+    names = ("confirmed", "judged", "most", "confidence", "bar")
+    template = gettext(
+        "%(confirmed)s of %(judged)s confirmed: at most %(most)s with %(confidence)s confidence, below %(bar)s"
+    )
+    return template % dict(zip(names, match.groups(), strict=True))
 
 
 def local(at: datetime, zone: ZoneInfo) -> str:

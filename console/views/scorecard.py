@@ -15,7 +15,7 @@ from alerts.scorecard import ScoreCard, score_cards
 from alerts.tickets import failure_mode_of
 from config.installation import Installation
 from console.context import provided
-from console.wording import reader_language
+from console.wording import probation, reader_language
 
 
 @require_GET
@@ -57,6 +57,7 @@ def _row(card: ScoreCard, installation: Installation) -> dict[str, object]:
     modes = [failure_mode_of(code, installation.knowledge).title for code in card.failure_modes]
     return {
         "card": card,
+        "probation": probation(card.probation),
         "first_day": str(card.first_day),
         "last_day": str(card.last_day),
         "modes": ", ".join(title.in_language(reader_language()) for title in modes),

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from datetime import timedelta
 from typing import Any
 
 import pytest
 from console_pages import CAR, Console
 from diagnoses import DAY, diagnosis
+
+from fleetdx.demo import SAMPLE
+from fleetdx.scorecard import scorecard
 
 FOUND = f"{DAY + timedelta(days=1)}T10:30"
 FORM = {
@@ -134,3 +138,24 @@ def test_a_rule_on_probation_says_so_until_a_person_lets_it_go_on(
     freed = browser.post("/scorecard/release", {"source": source, "why": "one hall was being painted"}, follow=True)
     assert "It opens tickets by itself again." in freed.content.decode()
     assert "0 of 5 confirmed" not in freed.content.decode()
+
+
+def test_the_command_shows_the_same_cards_for_people_and_machines(
+    console: Console, alert: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    browser = console.client("zh-hans")
+    raise_false_alarms(browser, console)
+    assert "5 条结论中 0 条属实：以 90% 的置信度至多为 25%，低于 50%" in browser.get("/scorecard/").content.decode()
+    scorecard(SAMPLE, console.data.root, as_json=True)
+    (card,) = json.loads(capsys.readouterr().out)["score_cards"]
+    assert (card["source"], card["raised"], card["false_alarm"], card["precision"]) == (
+        "rule:air-leak-firm@1",
+        6,
+        5,
+        0.0,
+    )
+    assert card["probation"].startswith("0 of 5 confirmed")
+    scorecard(SAMPLE, console.data.root, as_json=False)
+    said = capsys.readouterr().err
+    assert "rule:air-leak-firm@1 is on probation, its alerts wait for review: 0 of 5 confirmed" in said
+    assert "1 versions of rules and models; 1 on probation." in said
