@@ -19,9 +19,10 @@ def confirmed_records(until: datetime) -> Iterator[tuple[str, str, datetime, str
     A confirmed alert is a failure of its mode, or of the mode that was found instead; unless the field reported that
     failure itself. What was done about it is a maintenance of the component that the mode names.
     """
-    reported = reported_failures()
-    confirmed = Outcome.objects.filter(superseded_at=None, verdict=Outcome.Verdict.CONFIRMED, at__lte=until)
-    for outcome in confirmed.select_related("alert").order_by("at", "pk"):
+    standing = Outcome.objects.filter(superseded_at=None, verdict=Outcome.Verdict.CONFIRMED, at__lte=until)
+    confirmed = list(standing.select_related("alert").order_by("at", "pk"))
+    reported = reported_failures() if confirmed else {}
+    for outcome in confirmed:
         alert = outcome.alert
         mode = outcome.failure_mode or alert.failure_mode
         near = (
