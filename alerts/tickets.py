@@ -19,7 +19,7 @@ from alerts.fingerprint import ticket_key
 from alerts.models import Alert, AssetDayRun, Ticket
 from alerts.recurrence import recurrences
 from config.installation import Installation
-from config.knowledge import Drawing, FailureMode, Knowledge, Part, Procedure
+from config.knowledge import OWN_MODES, Drawing, FailureMode, Knowledge, Part, Procedure
 from config.register import SEVERITIES, Asset, AssetType, Language, Site, Text
 from config.units import printed
 
@@ -347,5 +347,5 @@ def _severity(alert: Alert) -> Any:
 
 def failure_mode_of(code: str, knowledge: Knowledge) -> FailureMode:
     """Return a failure mode; one that the knowledge base has lost since is called by its code."""
-    known = knowledge.failure_modes.get(code)
+    known = knowledge.failure_modes.get(code) or OWN_MODES.get(code)
     return known or FailureMode(code=code, title=Text(en=code, zh=code))

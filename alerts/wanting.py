@@ -7,7 +7,7 @@ from datetime import datetime
 
 from alerts.fingerprint import ticket_key
 from alerts.models import Alert, Ticket
-from config.knowledge import ANOMALY
+from config.knowledge import ANOMALY, NO_DATA
 from diagnostics.records import Diagnosis
 
 
@@ -19,7 +19,7 @@ def explained_by(alert: Alert, diagnoses: Iterable[Diagnosis], open_alerts: Iter
             reason = f"explained by {other.failure_mode}"
     if not reason and alert.failure_mode == ANOMALY.code:
         for known in open_alerts:
-            if known.failure_mode != ANOMALY.code and known.asset_id == alert.asset_id:
+            if known.failure_mode not in (ANOMALY.code, NO_DATA.code) and known.asset_id == alert.asset_id:
                 reason = f"explained by {known.failure_mode}"
     return reason
 

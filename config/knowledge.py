@@ -99,6 +99,17 @@ ANOMALY = FailureMode(
 """What a model alone can say; every knowledge base has it, and may word it in its own way."""
 
 
+NO_DATA = FailureMode(
+    code="NO-DATA", title=Text(en="No data from the asset", zh="设备无数据"), iso14224="OTH", subsystem="link"
+)
+"""Said of an asset that fell silent; no rule and no model says it, so no knowledge base need hold it."""
+NO_INTAKE = FailureMode(
+    code="NO-INTAKE", title=Text(en="No data is taken in", zh="数据接收中断"), iso14224="OTH", subsystem="link"
+)
+"""Said of the program itself, where it hears nobody."""
+OWN_MODES: Mapping[str, FailureMode] = {mode.code: mode for mode in (NO_DATA, NO_INTAKE)}
+
+
 @dataclass(frozen=True, slots=True)
 class Knowledge:
     """The knowledge base, by id and code."""

@@ -149,7 +149,8 @@ class AssetType(Strict):
     Without ``operating`` every reported sample counts as operation. ``distance`` names a counter signal
     (an odometer) whose growth over the day is the distance covered, in that signal's unit.
     ``reporting_hours`` is how many hours of a day the type is expected to report (a vehicle that is
-    switched off at night does not); completeness is measured against it.
+    switched off at night does not); completeness is measured against it. ``silent_after_minutes`` without data an
+    asset is missed, with 0 never; where it is not given, ``ingest.silence`` says when.
     """
 
     id: Name
@@ -161,6 +162,7 @@ class AssetType(Strict):
     """What is renewed on an asset, by the names that maintenance records use; rules ask how long ago that was."""
     distance: SignalName | None = None
     reporting_hours: float = Field(default=24.0, gt=0, le=24)
+    silent_after_minutes: float | None = Field(default=None, ge=0, le=1_000_000)
     open_vocabulary: bool = False
     """True where the type was inferred from data: unknown fault codes are then taken, not quarantined."""
 

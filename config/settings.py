@@ -151,6 +151,8 @@ class Ingest(Strict):
     """Samples in one message."""
     allowed_clock_skew_s: float = Field(default=300.0, ge=0, le=86_400)
     """A sample further in the future than this is quarantined."""
+    late_after_minutes: float = Field(default=60.0, gt=0, le=1_000_000)
+    """A sample that is older than this when it comes counts as late; it is stored all the same."""
     max_age_days: float = Field(default=400.0, gt=0, le=20_000)
     """A live sample older than this is quarantined; a history that is imported may be older."""
     spool_max_mb: int = Field(default=2_000, ge=0, le=10_000_000)

@@ -9,6 +9,7 @@ from zoneinfo import ZoneInfo
 from django.utils.translation import gettext
 
 from alerts.models import Alert, Ticket
+from alerts.silence import OURSELVES
 from alerts.tickets import failure_mode_of
 from config.installation import Installation
 from console.wording import SEVERITY, STATE, closing, local, reader_language, source_title, suppression
@@ -50,6 +51,7 @@ def headline(alert: Alert, installation: Installation) -> Headline:
     ticket: Ticket | None = getattr(alert, "case", None)
     if ticket is not None and ticket.carrier is not None:
         ticket = ticket.carrier  # the ticket of its group names this alert too
+    unknown = gettext("this program") if alert.asset_id == OURSELVES else gettext("no longer in the register")
     is_open = alert.state != Alert.State.CLOSED
     return Headline(
         id=alert.pk,
@@ -60,7 +62,7 @@ def headline(alert: Alert, installation: Installation) -> Headline:
             reader_language()
         ),
         source=source_title(alert.source),
-        site_title=site.title if site is not None else gettext("no longer in the register"),
+        site_title=site.title if site is not None else unknown,
         zone=zone.key,
         since=str(alert.first_day),
         act_by=local(alert.act_by, zone),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.contrib.auth.views import LoginView, LogoutView
 from django.urls import path
 
-from console.views import alert, alerts, chart, decisions, group, health, inbound, metrics, outcome, scorecard
+from console.views import alert, alerts, chart, data, decisions, group, health, inbound, metrics, outcome, scorecard
 
 urlpatterns = [
     path("", alerts.page, name="alerts"),
@@ -26,6 +26,7 @@ urlpatterns = [
     path("scorecard/", scorecard.page, name="scorecard"),
     path("scorecard/release", scorecard.release, name="release"),
     path("api/outcomes/", inbound.page, name="inbound"),
+    path("data/", data.page, name="data"),
     path("login/", LoginView.as_view(), name="login"),
     path("logout/", LogoutView.as_view(), name="logout"),
     path("health", health.page, name="health"),

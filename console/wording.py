@@ -67,7 +67,8 @@ def feature_title(feature: str, asset_type: AssetType) -> str:
 def source_title(source: str) -> str:
     """Return who speaks, without the version: ``rule:air-leak@1f3a`` becomes ``rule air-leak``."""
     kind, _, name = source.partition("@")[0].partition(":")
-    return f"{gettext('rule') if kind == 'rule' else gettext('model')} {name}"
+    said = {"rule": gettext("rule"), "watch": gettext("watch")}.get(kind, gettext("model"))
+    return f"{said} {name}"
 
 
 def suppression(reason: str, knowledge: Knowledge) -> str:
@@ -87,7 +88,12 @@ def closing(reason: str, knowledge: Knowledge) -> str:
     mode = knowledge.failure_modes.get(what)
     known = {"failure": gettext("failure"), "maintenance": gettext("repair")}.get(kind)
     if known is None:
-        return gettext("returned to normal") if reason == "returned to normal" else reason
+        whole = {
+            "returned to normal": gettext("returned to normal"),
+            "data came again": gettext("data came again"),
+            "no longer in the register": gettext("no longer in the register"),
+        }
+        return whole.get(reason, reason)
     return f"{known}: {mode.title.in_language(reader_language()) if mode is not None else what}"
 
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 import logging
 import os
 import signal
+import sqlite3
 import threading
 import time
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,6 +22,7 @@ from fleetdx.counted import say_counters
 from fleetdx.data_folder import DataFolder
 from fleetdx.failure import CannotGoOn
 from fleetdx.ingest_thread import IngestThread
+from fleetdx.intake_watch import LOOK_SECONDS, IntakeWatch
 from fleetdx.program import Program
 from fleetdx.terminal import print_json, progress, say
 from fleetdx.wiring import (
@@ -54,8 +57,10 @@ def run(config: Path, data: Path) -> None:
         if settings.outcomes.secret_env:
             secret(settings.outcomes.secret_env, "the key of inbound outcomes")
         pipeline = program.pipeline()
-        ingesting = IngestThread(program.subscriber(pipeline), stop.set)
+        subscriber = program.subscriber(pipeline)
+        ingesting, watch = IngestThread(subscriber, stop.set), IntakeWatch(program, subscriber)
         scheduler = _scheduler(program, stop)
+        scheduler.add_job(watch.look, "interval", seconds=LOOK_SECONDS)
         written = configuration_folder(config)
         watched = Watched(written, _usable) if written is not None else None  # what is inferred does not change
 
@@ -133,7 +138,8 @@ def ingest(config: Path, data: Path, *, idle_exit: float | None, as_json: bool) 
     stop = _stopping()
     with Program(read_installation(config), DataFolder(data)) as program, progress("messages") as report:
         subscriber = program.subscriber(program.pipeline(max_age_days=None))
-        taken, last, problem = 0, time.monotonic(), ""
+        intake = IntakeWatch(program, subscriber)
+        taken, last, problem, looked = 0, time.monotonic(), "", 0.0
 
         def took(messages: int) -> None:
             nonlocal taken, last
@@ -141,9 +147,13 @@ def ingest(config: Path, data: Path, *, idle_exit: float | None, as_json: bool) 
             report(taken, None)
 
         def watch() -> None:
-            nonlocal problem
-            while idle_exit is not None and not stop.wait(0.2):
-                if time.monotonic() - last > idle_exit:
+            nonlocal problem, looked
+            while not stop.wait(0.2):
+                if time.monotonic() - looked > LOOK_SECONDS:
+                    looked = time.monotonic()
+                    with suppress(sqlite3.OperationalError):  # a full disk; it is tried again
+                        intake.note()
+                if idle_exit is not None and time.monotonic() - last > idle_exit:
                     problem = subscriber.problem
                     stop.set()
 

@@ -3,44 +3,25 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
-from datetime import date, timedelta
+from dataclasses import asdict
 from pathlib import Path
-from typing import NamedTuple
 
 from rich.table import Table
 from rich.text import Text
 
-from config.installation import Installation
-from config.operating_day import NS, operating_day
+from config.operating_day import NS
 from fleetdx.counted import say_counters
 from fleetdx.data_folder import DataFolder
 from fleetdx.quarantine import account_of
 from fleetdx.terminal import console, harmless, print_json, say
 from fleetdx.tickets import tables_of
 from fleetdx.wiring import read_installation
-from ingest.accounting import DayArrivals
-from ingest.counters import UNKNOWN_ASSET, AssetStatus
+from ingest.accounting import Intake
+from ingest.counters import UNKNOWN_ASSET
+from ingest.reporting import Link, links
 
-_SILENT = 3600.0
-
-
-class Link(NamedTuple):
-    """How one asset of the register is heard. ``silent_seconds`` since it last sent anything, ``None``: never did.
-
-    ``completeness`` is the share of the samples expected on its last full operating day, ``None`` where its type
-    says no period.
-    """
-
-    asset_id: str
-    site: str
-    online: bool | None
-    silent_seconds: float | None
-    completeness: float | None
-    stored: int
-    duplicates: int
-    quarantined: int
-    lost: int
+_GONE_S = 60.0
+"""So long after its last note nobody takes in data: it makes one every few seconds."""
 
 
 def status(config: Path, data: Path, *, as_json: bool, every: bool) -> None:
@@ -48,13 +29,15 @@ def status(config: Path, data: Path, *, as_json: bool, every: bool) -> None:
     installation = read_installation(config)
     now = time.time_ns()
     with account_of(data) as accounting:
-        counters, states = accounting.counters(), accounting.status()
+        counters, states, intake = accounting.counters(), accounting.status(), accounting.intake()
         waiting, arrivals = accounting.count_quarantined(), accounting.arrivals()
-    found, refused = links(installation, states, arrivals, now), _refused_outcomes(data)
+    found = links(installation.register, installation.settings.daily, states, arrivals, now)
+    refused = _refused_outcomes(data)
     unknown = next((state for state in states if state.asset_id == UNKNOWN_ASSET), None)
     if as_json:
         print_json(
             {
+                "intake": None if intake is None else asdict(intake),
                 "counters": counters.as_dict(),
                 "in_quarantine": waiting,
                 "outcomes_refused": refused,
@@ -63,21 +46,23 @@ def status(config: Path, data: Path, *, as_json: bool, every: bool) -> None:
             }
         )
         return
+    if intake is not None:
+        _say_intake(intake, now)
     say_counters(counters)
     say(f"{waiting:,} messages in quarantine (fleetdx quarantine list); {counters.lost:,} messages never came.")
+    say(f"{counters.late:,} samples came late, {counters.ahead:,} messages from a clock that is ahead of ours.")
     if unknown is not None and unknown.quarantined:
         say(f"{unknown.quarantined:,} samples came of assets that are not in the register.")
     if refused:
         reasons = ", ".join(f"{count:,} {reason}" for reason, count in refused.items())
         say(f"{sum(refused.values()):,} outcomes were refused: {reasons}.")
-    heard = [link for link in found if link.silent_seconds is not None]
-    silent = [link for link in found if link.silent_seconds is None or link.silent_seconds > _SILENT]
-    offline = sum(link.online is False for link in found)
+    heard = sum(link.silent_seconds is not None for link in found)
+    silent, offline = sum(link.silent for link in found), sum(link.online is False for link in found)
     say(
-        f"{len(found):,} assets: {len(heard):,} heard so far, {len(silent):,} silent for more than an hour, "
+        f"{len(found):,} assets: {heard:,} sent data so far, {silent:,} silent for longer than their type allows, "
         f"{offline:,} offline."
     )
-    shown = found if every else [link for link in found if _wants_a_look(link)]
+    shown = found if every else [link for link in found if link.wants_a_look]
     if shown:
         console.print(_table(shown))
     if not every and len(shown) < len(found):
@@ -94,45 +79,57 @@ def _refused_outcomes(data: Path) -> dict[str, int]:
         return refusals()
 
 
-def links(installation: Installation, states: list[AssetStatus], arrivals: list[DayArrivals], now: int) -> list[Link]:
-    """Return the link of each asset of the register, the longest silent first."""
-    register = installation.register
-    by_asset = {state.asset_id: state for state in states}
-    measured: Mapping[tuple[str, date], int] = {(day.asset_id, day.day): day.measurements for day in arrivals}
-    found = []
-    for asset_id in register.assets:
-        state, site = by_asset.get(asset_id), register.site_of(asset_id)
-        yesterday = operating_day(site.zone, now) - timedelta(days=1)
-        asset_type = register.type_of(asset_id)
-        periods = [signal.period for signal in asset_type.signals if signal.period]
-        expected = asset_type.reporting_hours * 3600 / min(periods) if periods else None
-        share = None if expected is None else min(1.0, measured.get((asset_id, yesterday), 0) / expected)
-        heard = None if state is None or state.heard is None else max(0.0, (now - state.heard) / NS)
-        numbers = (state.stored, state.duplicates, state.quarantined, state.lost) if state else (0, 0, 0, 0)
-        found.append(Link(asset_id, site.id, state.online if state else None, heard, share, *numbers))
-    return sorted(found, key=lambda link: (-(link.silent_seconds or float("inf")), link.asset_id))
-
-
-def _wants_a_look(link: Link) -> bool:
-    silent = link.silent_seconds is None or link.silent_seconds > _SILENT
-    poor = link.completeness is not None and link.completeness < 0.95
-    return silent or poor or link.online is False or link.lost > 0 or link.quarantined > 0
+def _say_intake(intake: Intake, now: int) -> None:
+    """Say what concerns all assets at once, in red where it does."""
+    silence = (now - intake.at) / NS
+    if silence > _GONE_S:
+        console.print(Text(f"No fleetdx takes in data here: the last sign of one is {_ago(silence)} old.", "bold red"))
+    elif intake.problem:
+        since = _ago((now - intake.since) / NS)
+        console.print(Text(harmless(f"Nothing is taken in, since {since}: {intake.problem}"), "bold red"))
+    if intake.waiting:
+        share = intake.waiting_bytes / max(1, intake.waiting_most)
+        console.print(
+            Text(
+                f"{intake.waiting:,} messages ({intake.waiting_bytes / 1e6:,.1f} MB, {share:.0%} of what may) wait on "
+                "disk for the telemetry store.",
+                "bold red",
+            )
+        )
 
 
 def _table(shown: list[Link]) -> Table:
     table = Table(
-        "asset", "site", "link", "silent", "complete yesterday", "stored", "duplicates", "quarantined", "lost"
+        "asset",
+        "site",
+        "link",
+        "last data",
+        "complete yesterday",
+        "clock",
+        "stored",
+        "duplicates",
+        "quarantined",
+        "lost",
+        "late",
     )
     for column in table.columns[3:]:
         column.justify = "right"
     for link in shown:
         state = {True: "online", False: "offline", None: "-"}[link.online]
         share = "-" if link.completeness is None else f"{link.completeness:.0%}"
-        numbers = (link.stored, link.duplicates, link.quarantined, link.lost)
-        cells = (link.asset_id, link.site, state, _ago(link.silent_seconds), share, *(f"{n:,}" for n in numbers))
-        style = "red" if link.silent_seconds is None or link.silent_seconds > _SILENT or link.online is False else ""
+        numbers = (link.stored, link.duplicates, link.quarantined, link.lost, link.late)
+        quiet, clock = _ago(link.silent_seconds), _clock(link)
+        cells = (link.asset_id, link.site, state, quiet, share, clock, *(f"{n:,}" for n in numbers))
+        style = "red" if link.silent or link.silent_seconds is None or link.online is False else ""
         table.add_row(*(Text(harmless(cell)) for cell in cells), style=style)
     return table
+
+
+def _clock(link: Link) -> str:
+    """Say that a clock is ahead; that it is behind cannot be told from data that was long on its way."""
+    ahead = link.clock_seconds or 0.0
+    refused = f"{link.future:,} refused" if link.future else ""
+    return ", ".join(filter(None, (f"{_ago(ahead)} ahead" if ahead >= 1 else "", refused))) or "-"
 
 
 def _ago(seconds: float | None) -> str:

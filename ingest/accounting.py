@@ -36,8 +36,12 @@ CREATE TABLE IF NOT EXISTS arrivals (
 ) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS arrivals_by_revision ON arrivals (revision);
 CREATE TABLE IF NOT EXISTS heard (
-    asset_id TEXT PRIMARY KEY, at INTEGER, online INTEGER
+    asset_id TEXT PRIMARY KEY, at INTEGER, online INTEGER, data_at INTEGER, clock INTEGER
 ) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS intake (
+    one INTEGER PRIMARY KEY CHECK (one = 1), at INTEGER NOT NULL, problem TEXT NOT NULL, since INTEGER NOT NULL,
+    waiting INTEGER NOT NULL, waiting_bytes INTEGER NOT NULL, waiting_most INTEGER NOT NULL
+);
 CREATE TABLE IF NOT EXISTS memory (
     key TEXT PRIMARY KEY, at INTEGER NOT NULL, value BLOB NOT NULL
 );
@@ -75,12 +79,30 @@ class DayCount:
     last: int
 
 
+@dataclass(frozen=True, slots=True)
+class Intake:
+    """How taking in went at ``at`` (ns), as the program that does it wrote down.
+
+    ``problem`` is what keeps messages from being taken or stored, empty while all is well, and ``since`` the instant
+    from which that holds. ``waiting`` messages of ``waiting_bytes`` are in the spool, of ``waiting_most`` bytes that
+    may be.
+    """
+
+    at: int
+    problem: str
+    since: int
+    waiting: int = 0
+    waiting_bytes: int = 0
+    waiting_most: int = 0
+
+
 @dataclass(slots=True)
 class Batch:
     """What one batch of messages adds to the account; built by the pipeline, committed as one.
 
     ``counts`` are by asset and name, ``sequences`` by asset and topic kind. ``heard`` says when an asset sent
-    something (``None``: what came may be old) and what it said of being online. ``released`` are numbers of messages
+    something (``None``: what came may be old) and what it said of being online; ``data`` when samples of an asset came
+    and how far the newest of them was ahead of our clock (both ns). ``released`` are numbers of messages
     that leave quarantine. ``memory`` is what decoders remember from now on, by key (``None``: no more), written at
     ``memory_at`` (ns).
     """
@@ -89,6 +111,7 @@ class Batch:
     days: dict[tuple[str, date], DayCount] = field(default_factory=dict)
     sequences: dict[tuple[str, str], Sequence] = field(default_factory=dict)
     heard: dict[str, tuple[int | None, bool | None]] = field(default_factory=dict)
+    data: dict[str, tuple[int, int]] = field(default_factory=dict)
     quarantined: list[Quarantined] = field(default_factory=list)
     released: list[int] = field(default_factory=list)
     memory: dict[str, bytes | None] = field(default_factory=dict)
@@ -127,6 +150,7 @@ class Accounting:
                 database.execute("PRAGMA journal_mode = WAL")
                 database.execute("PRAGMA synchronous = FULL")  # a commit is on the disk before we acknowledge
                 database.executescript(_TABLES)
+                _upgrade(database)
                 quarantine.upgrade(database)
                 self._database = database
 
@@ -187,9 +211,14 @@ class Accounting:
                 ],
             )
             database.executemany(
-                "INSERT INTO heard VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET "
+                "INSERT INTO heard (asset_id, at, online) VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET "
                 "at = coalesce(max(at, excluded.at), excluded.at, at), online = coalesce(excluded.online, online)",
                 [(asset_id, at, online) for asset_id, (at, online) in batch.heard.items()],
+            )
+            database.executemany(
+                "INSERT INTO heard (asset_id, data_at, clock) VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET "
+                "data_at = excluded.data_at, clock = excluded.clock",
+                [(asset_id, at, clock) for asset_id, (at, clock) in batch.data.items()],
             )
             self._remember(database, batch.memory, batch.memory_at)
             if batch.released:
@@ -197,6 +226,20 @@ class Accounting:
             quarantine.insert(database, batch.quarantined)
             if batch.spooled:
                 database.execute("INSERT OR REPLACE INTO spooled VALUES (1, ?)", (batch.spooled,))
+
+    def note_intake(self, intake: Intake) -> None:
+        """Write down how taking in goes."""
+        values = (intake.at, intake.problem, intake.since, intake.waiting, intake.waiting_bytes, intake.waiting_most)
+        with self._transaction() as database:
+            database.execute("INSERT OR REPLACE INTO intake VALUES (1, ?, ?, ?, ?, ?, ?)", values)
+
+    def intake(self) -> Intake | None:
+        """Return how taking in went when that was last written down; ``None`` where it never was."""
+        with self._reading() as database:
+            row = database.execute(
+                "SELECT at, problem, since, waiting, waiting_bytes, waiting_most FROM intake"
+            ).fetchone()
+        return None if row is None else Intake(*row)
 
     def spool_position(self) -> int:
         """Return the number of the last message of the spool that is in the account, 0 where none is."""
@@ -274,6 +317,14 @@ class Accounting:
         """Return the state of each asset's link, by asset."""
         with self._reading() as database:
             return counters.asset_statuses(database)
+
+
+def _upgrade(database: sqlite3.Connection) -> None:
+    """Bring the tables of an earlier version up to date."""
+    known = {row[1] for row in database.execute("PRAGMA table_info(heard)")}
+    for column in ("data_at", "clock"):
+        if column not in known:
+            database.execute(f"ALTER TABLE heard ADD COLUMN {column} INTEGER")
 
 
 def _add_counts(database: sqlite3.Connection, counts: Counter[tuple[str, str]]) -> None:

@@ -24,6 +24,8 @@ class Counters:
     one. ``flagged_values`` are single values that were refused while the rest of their sample was stored; ``reasons``
     counts refusals of either kind. ``messages`` are all that came. ``lost`` are messages that a gateway numbered and
     that never came, as far as later numbers tell. ``quarantine_dropped`` are quarantined messages kept no longer.
+    ``late`` samples were older when they came than the settings allow, and stored all the same; ``ahead`` messages came
+    from a clock that is ahead of ours.
     """
 
     received: int
@@ -35,6 +37,8 @@ class Counters:
     lost: int
     quarantine_dropped: int
     reasons: Mapping[str, int]
+    late: int = 0
+    ahead: int = 0
 
     def as_dict(self) -> dict[str, object]:
         """Return all of it for JSON."""
@@ -53,6 +57,8 @@ class Counters:
             self.lost - earlier.lost,
             self.quarantine_dropped - earlier.quarantine_dropped,
             {name: n for name, n in grown.items() if n},
+            self.late - earlier.late,
+            self.ahead - earlier.ahead,
         )
 
 
@@ -60,7 +66,9 @@ class Counters:
 class AssetStatus:
     """What is known of one asset's link: ``heard`` is when it last sent anything (ns), ``online`` what it said last.
 
-    The counts are as in ``Counters``. Under the asset id "" stands what came for assets that nobody knows.
+    ``data_at`` is when samples of it last came (ns), and ``clock`` how far the newest of them was ahead of our clock
+    (ns; below 0: it came that long after it was measured). The counts are as in ``Counters``. Under the asset id ""
+    stands what came for assets that nobody knows.
     """
 
     asset_id: str
@@ -71,6 +79,10 @@ class AssetStatus:
     quarantined: int
     lost: int
     reasons: Mapping[str, int]
+    data_at: int | None = None
+    clock: int | None = None
+    late: int = 0
+    ahead: int = 0
 
     def as_dict(self) -> dict[str, object]:
         """Return all of it for JSON."""
@@ -101,12 +113,14 @@ def counters(database: sqlite3.Connection) -> Counters:
         sum(lost for _, lost in _lost(database)) + by_name.get("lost", 0),
         by_name.get("quarantine_dropped", 0),
         _reasons(by_name),
+        by_name.get("late", 0),
+        by_name.get("ahead", 0),
     )
 
 
 def asset_statuses(database: sqlite3.Connection) -> list[AssetStatus]:
     """Return the state of each asset's link, by asset."""
-    heard = {row[0]: row[1:] for row in database.execute("SELECT asset_id, at, online FROM heard")}
+    heard = {row[0]: row[1:] for row in database.execute("SELECT asset_id, at, online, data_at, clock FROM heard")}
     counts: dict[str, dict[str, int]] = defaultdict(dict)
     for asset_id, name, n in database.execute("SELECT asset_id, name, n FROM counts ORDER BY asset_id, name"):
         counts[asset_id][name] = n
@@ -117,13 +131,15 @@ def asset_statuses(database: sqlite3.Connection) -> list[AssetStatus]:
         lost[asset_id] += of_asset.get("lost", 0)
     found = []
     for asset_id in sorted({*heard, *counts}):
-        at, online = heard.get(asset_id, (None, None))
+        at, online, data_at, clock = heard.get(asset_id, (None, None, None, None))
         n = counts[asset_id]
         stored, duplicates, quarantined = (n.get(name, 0) for name in ("stored", "duplicates", "quarantined"))
-        online = None if online is None else bool(online)
-        found.append(
-            AssetStatus(asset_id, at, online, stored, duplicates, quarantined, lost[asset_id], _reasons(n)),
+        late, ahead, missing = n.get("late", 0), n.get("ahead", 0), lost[asset_id]
+        online, reasons = None if online is None else bool(online), _reasons(n)
+        state = AssetStatus(
+            asset_id, at, online, stored, duplicates, quarantined, missing, reasons, data_at, clock, late, ahead
         )
+        found.append(state)
     return found
 
 

@@ -20,6 +20,7 @@ from contextlib import contextmanager
 from typing import NamedTuple
 
 from config.settings import Ingest, Mqtt
+from ingest.accounting import Intake
 from ingest.decoders.decoder import Request
 from ingest.link import Delivery, Link, LinkLost
 from ingest.message import Message
@@ -103,6 +104,12 @@ class Subscriber:
     def spooled(self) -> int:
         """Messages that wait on disk for the store."""
         return 0 if self._spool is None else len(self._spool)
+
+    def intake(self, now: int, since: int) -> Intake:
+        """Return how taking in goes at ``now``, which holds since ``since`` (ns)."""
+        spool = self._spool
+        held = (len(spool), spool.bytes_held, spool.max_bytes) if spool is not None else ()
+        return Intake(now, self.problem, since, *held)
 
     def run(self, stop: threading.Event, taken: Callable[[int], None] = lambda _: None) -> None:
         """Connect and work until ``stop``; ``taken`` is told how many messages each batch held, after its commit.

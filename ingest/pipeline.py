@@ -88,6 +88,7 @@ class Pipeline:
         self.routes = Routes.from_settings(mqtt, settings, self._memory)
         """What is spoken under which prefix."""
         self._settings = settings
+        self._late = int(settings.late_after_minutes * _MINUTE)
         self._max_age = int((max_age_days or settings.max_age_days) * _DAY)
         self._numberings: dict[tuple[str, str], Numbering] = {}
         self._days: dict[str, tuple[int, int, date]] = {}
@@ -127,7 +128,9 @@ class Pipeline:
         """Do what ``take`` does with content that needs no decoding."""
         now = self._clock()
         self._memory.begin()
-        self._finish([self._check(Message(f"{self._prefix}{r.asset_id}/{r.kind}", b""), *r, now) for r in reports], now)
+        # As what a broker retained: it says nothing of when it was sent.
+        messages = [Message(f"{self._prefix}{r.asset_id}/{r.kind}", b"", retained=True) for r in reports]
+        self._finish([self._check(m, *r, now) for m, r in zip(messages, reports, strict=True)], now)
 
     def refuse(self, message: Message, why: str) -> None:
         """Put a message into quarantine that a defect of ours keeps from being processed."""
@@ -171,7 +174,8 @@ class Pipeline:
         account.count(asset_id, "quarantined", checked.rejected)
         account.count(asset_id, "flagged_values", flagged)
         if held.asset_id == UNKNOWN_ASSET:
-            self._is_new(account, read)  # its number was not noted when it came
+            times = [m.time for m in checked.measurements] + [f.time for f in checked.faults]
+            self._is_new(account, read, max(times, default=None))  # its number was not noted when it came
         # Of what the store had, the day is noted all the same: a value beside may be new, or a crash came between.
         for measurement in checked.measurements:
             self._day(account, asset_id, measurement.time).measurements += (asset_id, measurement.time) not in present
@@ -254,15 +258,26 @@ class Pipeline:
         for other in read.decoded.offline:
             if self._validator.unknown_asset(other) is None:
                 account.hear(other, None, False)
-        stored = len(checked.measurements) + len(checked.faults)
-        is_new = self._is_new(account, read)
+        times = [measurement.time for measurement in checked.measurements]
+        times += [fault.time for fault in checked.faults]
+        stored = len(times)
+        first, newest = (min(times), max(times)) if times else (None, None)
+        is_new = self._is_new(account, read, newest)
+        if newest is not None and not read.message.retained:
+            account.data[asset_id] = (now, newest - now)
         # What is refused as a whole stays refused, whatever its number: it must not pass for a repetition.
         if read.decoded.repeated or (stored and not is_new):
             account.count(asset_id, "duplicates", max(1, stored + checked.rejected))
             return
         account.count(asset_id, "stored", stored)
         account.count(asset_id, "quarantined", checked.rejected)
-        self._note_days(account, asset_id, checked)
+        if first is not None and newest is not None:
+            self._note_days(account, asset_id, checked)
+            if not read.message.retained:
+                if first < now - self._late:
+                    account.count(asset_id, "late", sum(time < now - self._late for time in times))
+                if newest > now + _SECOND:
+                    account.count(asset_id, "ahead")
         if checked.rejects:
             account.count(asset_id, "flagged_values", max(0, len(checked.rejects) - checked.rejected))
             for reason, n in checked.rejects.counts.items():
@@ -283,7 +298,7 @@ class Pipeline:
         self._unknown = (minute, kept + 1)
         return kept < self._settings.unknown_per_minute
 
-    def _is_new(self, account: Batch, read: _Read) -> bool:
+    def _is_new(self, account: Batch, read: _Read, newest: int | None) -> bool:
         seq = read.decoded.seq
         if seq is None:
             return True
@@ -292,10 +307,7 @@ class Pipeline:
         if numbering is None:
             known = self._numberings.get(key) or self._accounting.sequence(*key)
             numbering = account.sequences[key] = known.copy()
-        measurements, faults = read.checked.measurements, read.checked.faults
-        if len(measurements) == 1 and not faults:
-            return numbering.take(seq, measurements[0].time)
-        return numbering.take(seq, max([m.time for m in measurements] + [f.time for f in faults], default=None))
+        return numbering.take(seq, newest)
 
     def _note_days(self, account: Batch, asset_id: str, checked: Checked) -> None:
         times = [measurement.time for measurement in checked.measurements]

@@ -15,6 +15,7 @@ from django.views.decorators.http import require_GET, require_POST
 
 from alerts import review
 from alerts.models import Alert, AssetDayRun, Score
+from alerts.silence import OURSELVES
 from alerts.tickets import advised, failure_mode_of, figure, local_time, unit_of, warranty, word
 from config.installation import Installation
 from config.knowledge import Drawing, FailureMode, Part, Procedure
@@ -40,6 +41,8 @@ def page(request: HttpRequest, alert_id: int) -> HttpResponse:
     alert = get_object_or_404(Alert.objects.select_related("case__carrier", "group", "verified_by"), pk=alert_id)
     installation = provided().installation
     asset = installation.register.assets.get(alert.asset_id)
+    if alert.asset_id == OURSELVES:
+        return redirect("data")
     if asset is None:
         messages.info(request, gettext("This asset is no longer in the register."))
         return redirect("alerts")

@@ -105,6 +105,17 @@ def _ingest(accounting: Accounting, register: Register) -> Iterator[Family]:
         "fleetdx_quarantine_dropped_total", "counter", "Messages that quarantine keeps no longer, or never did.",
         counters.quarantine_dropped,
     )  # fmt: skip
+    yield _one("fleetdx_samples_late_total", "counter", "Samples that came late, and were stored.", counters.late)
+    yield _one("fleetdx_messages_ahead_total", "counter", "Messages from a clock ahead of ours.", counters.ahead)
+    intake = accounting.intake()
+    if intake is not None:
+        yield _one("fleetdx_intake_up", "gauge", "1 while nothing keeps data from coming in.", int(not intake.problem))
+        yield _one(
+            "fleetdx_intake_seen_timestamp_seconds", "gauge", "When the intake last gave a sign.", intake.at / NS
+        )
+        yield _one("fleetdx_spool_messages", "gauge", "Messages that wait on disk for the store.", intake.waiting)
+        yield _one("fleetdx_spool_bytes", "gauge", "What waits, in bytes.", intake.waiting_bytes)
+        yield _one("fleetdx_spool_max_bytes", "gauge", "What may wait, in bytes.", intake.waiting_most)
     links = Counter(_link(states.get(asset_id)) for asset_id in register.assets)
     yield Family(
         "fleetdx_assets", "gauge", "Assets of the register by the state of their link.",
@@ -119,6 +130,18 @@ def _ingest(accounting: Accounting, register: Register) -> Iterator[Family]:
     yield Family(
         "fleetdx_asset_messages_lost", "gauge", "Numbered messages of an asset that never came.",
         [({"asset": asset_id}, state.lost) for asset_id, state in known if state.lost],
+    )  # fmt: skip
+    yield Family(
+        "fleetdx_asset_data_timestamp_seconds", "gauge", "When samples of an asset last came.",
+        [({"asset": asset_id}, state.data_at / NS) for asset_id, state in known if state.data_at is not None],
+    )  # fmt: skip
+    yield Family(
+        "fleetdx_asset_clock_ahead_seconds", "gauge", "Time of the newest sample less that at which it came.",
+        [({"asset": asset_id}, state.clock / NS) for asset_id, state in known if state.clock is not None],
+    )  # fmt: skip
+    yield Family(
+        "fleetdx_asset_samples_late_total", "counter", "Samples of an asset that came late.",
+        [({"asset": asset_id}, state.late) for asset_id, state in known if state.late],
     )  # fmt: skip
     unshown = len(register.assets) - len(shown)
     yield _one("fleetdx_assets_without_series", "gauge", "Assets too many to have series of their own.", unshown)

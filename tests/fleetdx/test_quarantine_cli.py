@@ -135,7 +135,7 @@ def test_status_reads_like_a_dashboard(config: Path, data: Path) -> None:
     account = sqlite3.connect(data / "ingest.sqlite3")
     yesterday = time.strftime("%Y-%m-%d", time.gmtime(time.time() - 86_400))
     account.execute("INSERT INTO arrivals VALUES (?, ?, 9, 100, 0, 1, 2)", (asset, yesterday))
-    account.execute("UPDATE heard SET at = at - ?", (7200 * 10**9,))
+    account.execute("UPDATE heard SET data_at = data_at - ?", (7200 * 10**9,))
     account.commit()
     account.close()
     told = fleetdx("status", "-c", config, "-d", data, "--json").json()
@@ -146,7 +146,7 @@ def test_status_reads_like_a_dashboard(config: Path, data: Path) -> None:
     assert 7200 <= one["silent_seconds"] < 7400
     assert told["assets"][0]["silent_seconds"] is None
     person = fleetdx("status", "-c", config, "-d", data, COLUMNS="200")
-    assert f"{len(told['assets'])} assets: 1 heard so far" in person.err
+    assert f"{len(told['assets'])} assets: 1 sent data so far" in person.err
     assert "never heard" in person.err
     assert asset in person.err
 
