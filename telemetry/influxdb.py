@@ -19,7 +19,7 @@ import pandas as pd
 from influxdb_client import InfluxDBClient
 from urllib3.exceptions import HTTPError
 
-from telemetry.lineprotocol import lines
+from telemetry.lineprotocol import fault_line, measurement_text
 from telemetry.memory import fault_frame
 from telemetry.records import FaultEvent, Measurement
 from telemetry.store import StoreError, StoreRejected, StoreUnavailable, require_finite
@@ -62,9 +62,13 @@ class InfluxDBStore:
     def write(self, measurements: Sequence[Measurement], faults: Sequence[FaultEvent]) -> None:
         """Write lines in requests of bounded size; of equal keys within a batch the last stands last and wins."""
         require_finite(measurements, faults)
-        batch = lines(_merged(measurements), {(f.asset_id, f.code, f.time, f.occurrence): f for f in faults}.values())
-        for first in range(0, len(batch), _LINES_A_REQUEST):
-            self._send("\n".join(batch[first : first + _LINES_A_REQUEST]))
+        measured = _merged(measurements)
+        for first in range(0, len(measured), _LINES_A_REQUEST):
+            self._send(measurement_text(measured[first : first + _LINES_A_REQUEST]))
+        last = {(f.asset_id, f.code, f.time, f.occurrence): f for f in faults}
+        lines = list(map(fault_line, last.values()))
+        for first in range(0, len(lines), _LINES_A_REQUEST):
+            self._send("\n".join(lines[first : first + _LINES_A_REQUEST]))
 
     def _send(self, record: str) -> None:
         # By the client's own pool: its write interface compresses at the highest level, which takes longer than all
@@ -215,16 +219,14 @@ def _by_status(status: int, text: str, where: str) -> StoreError:
     return StoreRejected(message)
 
 
-def _merged(measurements: Sequence[Measurement]) -> Iterator[Measurement]:
+def _merged(measurements: Sequence[Measurement]) -> Sequence[Measurement]:
     """Join records of one instant: within one request InfluxDB promises no order between equal points."""
-    if len({(m.asset_id, m.time) for m in measurements}) == len(measurements):
-        yield from measurements
-        return
+    if len({(asset_id, time) for asset_id, time, _ in measurements}) == len(measurements):
+        return measurements
     merged: dict[tuple[str, int], dict[str, float]] = {}
-    for m in measurements:
-        merged.setdefault((m.asset_id, m.time), {}).update(m.values)
-    for (asset_id, time), values in merged.items():
-        yield Measurement(asset_id, time, values)
+    for asset_id, time, values in measurements:
+        merged.setdefault((asset_id, time), {}).update(values)
+    return [Measurement(*key, values) for key, values in merged.items()]
 
 
 def _csv_pieces(response: Any, *, text: bool) -> Iterator[pd.DataFrame]:

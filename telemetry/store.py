@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Iterator, Sequence
+from itertools import chain
 from typing import Protocol
 
 import pandas as pd
@@ -85,11 +86,11 @@ class TelemetryStore(Protocol):
 
 def require_finite(measurements: Sequence[Measurement], faults: Sequence[FaultEvent]) -> None:
     """Raise ``StoreRejected`` where a value is NaN or infinite: it would spoil every mean that it enters."""
-    for measurement in measurements:
-        values = measurement.values.values()
-        # One look at the sum mostly does: no finite sum has a part that is not.
-        if not math.isfinite(sum(values)) and not all(map(math.isfinite, values)):
-            raise StoreRejected(f"{measurement.asset_id} at {measurement.time} ns: a value is not finite")
+    # One look at the sum mostly does: no finite sum has a part that is not.
+    if not math.isfinite(sum(chain.from_iterable([values.values() for _, _, values in measurements]))):
+        for asset_id, time, values in measurements:
+            if not all(map(math.isfinite, values.values())):
+                raise StoreRejected(f"{asset_id} at {time} ns: a value is not finite")
     for fault in faults:
         if not all(map(math.isfinite, fault.context.values())):
             raise StoreRejected(f"fault {fault.code} of {fault.asset_id}: a value of its context is not finite")

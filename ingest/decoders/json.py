@@ -6,14 +6,16 @@ A payload that is right throughout is decoded and checked in one pass by msgspec
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from collections.abc import Callable
+from functools import lru_cache, partial
+from typing import ClassVar, Literal, cast
 
 import msgspec
 from msgspec import UNSET, UnsetType
 
 from ingest.decoders.decoder import LAST_SEQ, MAX_NAME, Decoded, FaultReport, Kind, Limits, Sample, default_occurrence
 from ingest.decoders.json_salvage import salvage
-from ingest.decoders.timestamp import WrongTime, nanoseconds
+from ingest.decoders.timestamp import WrongTime, all_nanoseconds, nanoseconds
 
 
 class _Sample(msgspec.Struct):
@@ -50,6 +52,8 @@ class _Odd(Exception):
     """Not plainly right: to be read field by field."""
 
 
+# ``Sample._make`` without its step through Python.
+_new_sample = cast("Callable[[tuple[object, ...]], Sample]", partial(tuple.__new__, Sample))
 _telemetry = msgspec.json.Decoder(_Telemetry)
 _fault = msgspec.json.Decoder(_Fault)
 _status = msgspec.json.Decoder(_Status)
@@ -83,17 +87,17 @@ class JsonDecoder:
                 raise _Odd
             if not 0 < len(message.samples) <= self._limits.samples:
                 raise _Odd
-            samples = [
-                Sample(nanoseconds(sample.ts), sample.signals, f"samples[{number}].")
-                for number, sample in enumerate(message.samples)
-            ]
-            quotes = 2 + sum(4 + _of(sample.ts) + 2 * len(sample.signals) for sample in message.samples)
+            stamps = [sample.ts for sample in message.samples]
+            values = [sample.signals for sample in message.samples]
+            times, sizes = all_nanoseconds(stamps), list(map(len, values))
+            samples = list(map(_new_sample, zip(times, values, _places(len(times)), strict=True)))
+            quotes = 2 + 4 * len(times) + sum(map(_of, stamps)) + 2 * sum(sizes)
         elif isinstance(message.ts, str | int) and isinstance(message.signals, dict):
-            samples = [Sample(nanoseconds(message.ts), message.signals)]
+            samples, sizes = [Sample(nanoseconds(message.ts), message.signals)], [len(message.signals)]
             quotes = 4 + _of(message.ts) + 2 * len(message.signals)
         else:
             raise _Odd
-        if any(len(sample.values) > self._limits.signals for sample in samples):
+        if max(sizes) > self._limits.signals:
             raise _Odd
         _expect_quotes(payload, quotes, message.seq, message.asset_id)
         return Decoded(_seq(message.seq), _given(message.asset_id), samples)
@@ -128,6 +132,12 @@ def _expect_quotes(payload: bytes, quotes: int, *optional: object) -> None:
     quotes += sum(2 + _of(value) for value in optional if value is not UNSET)
     if payload.count(b'"') != quotes:
         raise _Odd
+
+
+@lru_cache(maxsize=100)
+def _places(count: int) -> list[str]:
+    """Return where the samples of a batch stand in its payload."""
+    return [f"samples[{number}]." for number in range(count)]
 
 
 def _of(value: object) -> int:

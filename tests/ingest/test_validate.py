@@ -166,3 +166,26 @@ def test_whatever_passes_is_known_finite_in_range_and_in_time(
     assert all(event.severity in ("", "info", "minor", "major", "critical") for event in checked.faults)
     kept = sum(len(measurement.values) for measurement in checked.measurements)
     assert kept == sum(len(values) for _, values in samples) or checked.rejects
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.integers(NOW - AGE - 2, NOW + SKEW + 2) | st.just(NOW),
+            st.fixed_dictionaries({}, optional={"rpm": st.floats(-1, 5001) | st.floats(), "oil_temp": st.floats()})
+            | st.fixed_dictionaries({"rpm": st.floats(0, 5000) | st.sampled_from([math.nan, 5001.0])}),
+        ),
+        max_size=6,
+    )
+)
+def test_a_batch_is_judged_as_its_samples_are_one_by_one(samples: list[tuple[int, dict[str, float]]]) -> None:
+    text = Text(en="x", zh="x")
+    signals = (Signal(name="rpm", unit="rpm", low=0, high=5000), Signal(name="oil_temp", unit="degC"))
+    bus = AssetType(id="bus", title=text, signals=signals)
+    register = Register((Site(id="s", title="S"),), (bus,), (Asset(id="bus-1", asset_type="bus", site="s"),))
+    single = [Sample(time, values, f"samples[{n}].") for n, (time, values) in enumerate(samples)]
+    together = check(register, Decoded(samples=single))
+    apart = [check(register, Decoded(samples=[one])) for one in single]
+    assert together.measurements == [m for one in apart for m in one.measurements]
+    assert together.rejected == sum(one.rejected for one in apart)
+    assert [str(r) for r in together.rejects][:20] == [str(r) for one in apart for r in one.rejects][:20]

@@ -7,10 +7,11 @@ import re
 from collections.abc import Mapping
 from typing import NamedTuple
 
+import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from telemetry.lineprotocol import lines
+from telemetry.lineprotocol import fault_line, measurement_line, measurement_text
 from telemetry.records import FaultEvent, Measurement
 
 # Names never hold a backslash (the configuration refuses it) nor a line break.
@@ -54,9 +55,27 @@ def value_of(text: str) -> str | float:
 def test_a_measurement_of_any_names_is_one_line_that_reads_back(
     asset_id: str, time: int, values: dict[str, float]
 ) -> None:
-    [line] = lines([Measurement(asset_id, time, values)], [])
+    line = measurement_line(Measurement(asset_id, time, values))
     assert "\n" not in line
     assert read(line) == Line("telemetry", {"asset_id": asset_id}, values, time)
+
+
+MEASUREMENTS = st.builds(Measurement, NAMES, TIMES, st.dictionaries(NAMES, NUMBERS | st.integers(-(2**53), 2**53)))
+
+
+@given(st.lists(MEASUREMENTS, max_size=8))
+def test_a_batch_is_a_line_each_and_every_number_a_float(batch: list[Measurement]) -> None:
+    holding = [measurement for measurement in batch if measurement.values]
+    text = measurement_text(batch)
+    assert text.count("\n") == len(holding)
+    for line, (asset_id, time, values) in zip(text.splitlines() if holding else [], holding, strict=True):
+        assert read(line) == Line("telemetry", {"asset_id": asset_id}, values, time)
+
+
+def test_other_kinds_of_numbers_are_written_as_floats() -> None:
+    values = {"a": np.float64(0.1), "b": True, "c": 3, "d": -0.0, "e": 5e-324, "f": 1.7976931348623157e308}
+    line = measurement_line(Measurement("bus-1", 1, values))
+    assert line == "telemetry,asset_id=bus-1 a=0.1,b=1.0,c=3.0,d=-0.0,e=5e-324,f=1.7976931348623157e308 1"
 
 
 @given(NAMES, NAMES, TIMES, st.integers(0, 2**63 - 1), TEXTS, st.dictionaries(TEXTS, NUMBERS))
@@ -64,7 +83,7 @@ def test_a_fault_of_any_text_is_one_line_that_reads_back(
     asset_id: str, code: str, time: int, occurrence: int, severity: str, context: dict[str, float]
 ) -> None:
     severity = severity.replace("\n", " ")
-    [line] = lines([], [FaultEvent(asset_id, code, time, occurrence, "clear", severity, context)])
+    line = fault_line(FaultEvent(asset_id, code, time, occurrence, "clear", severity, context))
     assert "\n" not in line
     found = read(line)
     assert found.tags == {"asset_id": asset_id, "code": code, "occurrence": str(occurrence)}
@@ -77,9 +96,9 @@ def test_a_fault_of_any_text_is_one_line_that_reads_back(
 @given(st.integers(-(10**9), 10**9))
 def test_a_whole_number_is_written_as_a_float(number: int) -> None:
     # A first value of 20 would make the field an integer for ever, and 20.5 be refused.
-    [line] = lines([Measurement("a", 1, {"x": number})], [])
+    line = measurement_line(Measurement("a", 1, {"x": number}))
     assert re.fullmatch(r"telemetry,asset_id=a x=-?[0-9]+\.[0-9]+ 1|telemetry,asset_id=a x=-?[0-9.]+e\+?[0-9]+ 1", line)
 
 
 def test_a_measurement_without_values_makes_no_line() -> None:
-    assert lines([Measurement("a", 1, {})], []) == []
+    assert measurement_text([Measurement("a", 1, {})]) == ""
