@@ -11,8 +11,9 @@ answered. Afterwards the store is counted: every sample must be there.
 InfluxDB is where INFLUXDB_V2_URL, _ORG and _TOKEN name a server (the token must be allowed to make buckets) or an
 ``influxd`` is on PATH; Telegraf where ``telegraf`` is on PATH. What is missing is said and left out.
 
-``--soak MINUTES`` publishes one-sample messages at ``--rate`` instead and says how the memory of ``fleetdx ingest``
-changed between the first third and the last. The last line of the output is one JSON object.
+``--soak MINUTES`` publishes one-sample messages at ``--rate`` instead and prints the memory (RSS) of ``fleetdx ingest``
+minute by minute, and the ratio of its median in the last third to that in the first. The last line of the
+output is one JSON object.
 """
 
 from __future__ import annotations
@@ -316,7 +317,7 @@ def subscribed(port: int, taker: subprocess.Popen[bytes], folder: Path) -> None:
     client.subscribe("$SYS/broker/subscriptions/count")
     client.on_message = lambda _client, _data, message: counts.append(int(message.payload))
     client.loop_start()
-    end = time.monotonic() + 60
+    end = time.monotonic() + 300  # a busy machine starts slowly
     while not counts or max(counts) < 3:  # the two watchers' and the taker's
         if taker.poll() is not None or time.monotonic() > end:
             raise SystemExit(f"the taker did not subscribe: {(folder / 'taker.log').read_text()[-4000:]}")
@@ -421,17 +422,21 @@ def soak(minutes: float, rate: int, influx: Influx | None, client: str) -> dict[
                 if now - last > 1:
                     memory.append(memory_mb(taker.pid, "VmRSS"))
                     last = now
+                    if len(memory) % 60 == 0:
+                        print(f"{len(memory)} s: {memory[-1]:.0f} MB, {sent:,} sent", flush=True)
                 time.sleep(0.01)
             publisher.finish()
             time.sleep(3)
             backlog = broker.held[-1][1]
         counted = json.loads((folder / "answer.json").read_text().splitlines()[-1])
+    minute = [round(statistics.median(memory[at : at + 60]), 1) for at in range(0, len(memory), 60)]
     third = len(memory) // 3
     early, late = statistics.median(memory[third // 2 : third]), statistics.median(memory[-third:])
     return {
         "benchmark": "ingest-soak", "minutes": minutes, "rate": rate, "store": "influxdb" if influx else "duckdb",
         "sent": sent, "stored": counted["stored"], "lost": counted["lost"], "left_at_broker": backlog,
         "memory_mb_early": round(early, 1), "memory_mb_late": round(late, 1), "memory_mb_most": round(max(memory), 1),
+        "memory_mb_by_minute": minute, "last_to_first": round(late / early, 3),
     }  # fmt: skip
 
 
