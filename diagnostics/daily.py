@@ -6,7 +6,7 @@ The only way there is: service, catch-up, a revision after late data and the bac
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 
@@ -15,7 +15,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from config.knowledge import ANOMALY, Knowledge
-from config.operating_day import day_bounds, operating_day
+from config.operating_day import day_bounds
 from config.register import AssetType, Register, Site
 from config.settings import Settings
 from diagnostics.condition import healths
@@ -26,15 +26,16 @@ from diagnostics.fault_log import daily_fault_log
 from diagnostics.forecast import Forecast, forecasts
 from diagnostics.heard import Heard
 from diagnostics.ledger import Ledger
-from diagnostics.records import AnomalyScore, Contribution, DayOutcome, Diagnosis
+from diagnostics.records import AnomalyScore, Contribution, DailyFaultLog, DayOutcome, Diagnosis
 from diagnostics.rules import RuleSet
 from diagnostics.shadow import shadow_scores
 from models.derive import LOOK_BACK_DAYS, derived_panel
 from models.ensemble import ENSEMBLE, Ensemble
 from models.features import STATISTICS, base_panel
-from models.grid import Grid
+from models.grid import Floats, Grid
 from models.health import health
-from models.panel import panel_index
+from models.labels import local_days
+from models.panel import panel_index, panel_rows
 from models.service import service_columns
 from models.threshold import anomalous
 from models.type_model import TypeModel
@@ -60,10 +61,24 @@ class ActiveModel:
         return self.learned.ensemble
 
 
+@dataclass(frozen=True, slots=True)
+class _Scored:
+    """What a model says of asset-days: each detector's raw scores and levels, whether the days are anomalous
+    persistently (``None``: not known), the health by it, and the parts of the scores that stand out, by row.
+    """
+
+    panel: pd.DataFrame
+    numbers: Mapping[str, tuple[Floats, Floats]]
+    held: Sequence[bool | None]
+    standing: Floats
+    parts: Mapping[int, tuple[Contribution, ...]]
+
+
 class DailyCycle:
     """Computes outcomes and writes nothing. Keeps the last weeks' panel of each group between days.
 
-    ``hear`` is told what each single rule says of each day.
+    ``hear`` is told what each single rule says of each day. What only a person reads, explanations and fault logs, is left out where it is not ``for_readers``: no score and no
+    condition depends on it.
     """
 
     def __init__(
@@ -75,7 +90,10 @@ class DailyCycle:
         store: TelemetryStore,
         ledger: Ledger,
         hear: Callable[[Heard], None] | None = None,
+        *,
+        for_readers: bool = True,
     ) -> None:
+        self._for_readers = for_readers
         self._register, self._knowledge, self._rules, self._settings = register, knowledge, rules, settings
         self._store, self._ledger, self._hear = store, ledger, hear
         self._recent: dict[tuple[str, str], tuple[date, pd.DataFrame]] = {}
@@ -85,10 +103,20 @@ class DailyCycle:
         self, asset_type: AssetType, site: Site, day: date, due: Mapping[str, int], model: ActiveModel | None
     ) -> list[DayOutcome]:
         """Return the outcomes of one operating day; ``due`` gives the arrivals revision of each asset to do."""
-        asset_ids = sorted(due)
-        end = day_bounds(site.zone, day)[1]
-        base, faults = self._raw_day(asset_type, site, day, asset_ids)
-        panel = self._with_past(asset_type, site, day, base)
+        return next(self.stretch(asset_type, site, {day: due}, model))
+
+    def stretch(
+        self, asset_type: AssetType, site: Site, due: Mapping[date, Mapping[str, int]], model: ActiveModel | None
+    ) -> Iterator[list[DayOutcome]]:
+        """Yield the outcomes of each of several operating days, in order, as ``outcomes`` gives them day by day.
+
+        What a day means is computed for all of them at once: it depends on the day and on those before it alone, so
+        the outcomes are the same, at a fraction of the time. All days are scored by the one ``model``, and each must
+        be recorded before the next is asked for.
+        """
+        days = sorted(due)
+        base, faults = self._raw_days(asset_type, site, due)
+        panel = self._with_past(asset_type, site, days, base)
         rules = self._rules.for_type(asset_type.id)
         back = max([rule.days for rule in rules], default=1)
         if model is not None:
@@ -99,156 +127,201 @@ class DailyCycle:
             derived = derived_panel(
                 without_incomplete(panel, min_completeness),
                 pd.Series(site.id, index=panel.index.get_level_values(0).unique()),
-                since=np.datetime64(day - timedelta(days=back), "D"),
+                since=np.datetime64(days[0] - timedelta(days=back), "D"),
                 further=model.ensemble.further if model is not None else (),
             )
             derived = _without_silent_zeros(derived, min_completeness)
-        settling = self._settling(site, day, asset_ids, end)
-        verdicts: dict[str, AnomalyVerdict] = {}
+        scored = None
         if model is not None:
             read = sorted({name for rule in rules for name in rule.expression.detectors} - {ENSEMBLE})
-            idle = idle_days(panel, asset_type).reindex(derived.index)
-            derived, verdicts = self._scored(model, panel, derived, asset_ids, day, settling, read, idle)
-        diagnoses: dict[str, list[Diagnosis]] = {asset_id: [] for asset_id in asset_ids}
-        read_by_rules = self._with_service(derived, asset_type, site, end) if rules else derived
+            idle = idle_days(panel, asset_type).reindex(base.index).to_numpy(dtype=bool)
+            derived, scored = self._scored(model, panel, derived, base.index, (ENSEMBLE, *read), idle)
+        read_by_rules = self._with_service(derived, asset_type, site, days[-1]) if rules else derived
         frame = Frame(read_by_rules, self._sites)
         results = self._rules.evaluate(asset_type.id, frame, self._register.assets)
-        if self._hear is not None:
-            answers = answers_of(results, asset_ids, day, settling)
-            self._hear(Heard(asset_type.id, day, asset_ids, rules, answers, settling))
-        for diagnosis in rule_diagnoses(results, panel, asset_ids, day, end, settling, self._knowledge):
-            diagnoses[diagnosis.asset_id].append(diagnosis)
-        for asset_id, verdict in verdicts.items():
-            assert model is not None
-            # Once failures are known to learn from, what is merely strange is for a person to look at.
-            ticket = "review" if model.learned.failure is not None else self._settings.models.ticket
-            diagnoses[asset_id].append(
-                anomaly_diagnosis(asset_id, day, end, verdict, self._settings.models, model.version, ticket, asset_type)
-            )
-        by_models = {asset_id: {ANOMALY.code: verdict.health} for asset_id, verdict in verdicts.items()}
-        ruled = {asset_id: tuple(of_asset) for asset_id, of_asset in diagnoses.items()}
-        foreseen = self._foreseen(model, panel, derived, site, asset_ids, day, end, settling)
-        for asset_id, forecast in foreseen.items():
-            diagnoses[asset_id] = merged([*diagnoses[asset_id], *forecast.diagnoses])
-            by_models[asset_id] |= forecast.health
-            verdict = verdicts[asset_id]
-            verdicts[asset_id] = verdict._replace(scores=verdict.scores + forecast.scores)
-        if model is not None and model.candidate is not None:
-            today = derived.iloc[_rows(derived, asset_ids, day)]
-            for asset_id, score in shadow_scores(model.candidate.ensemble, model.candidate.version, today, day).items():
+        inputs = self._failure_inputs(model, panel, derived, base.index, site, days[-1])
+        of_day = base.index.get_level_values(1).to_numpy().astype("datetime64[D]")
+        verdicts_of_days: dict[date, dict[str, AnomalyVerdict]] = {}
+        for day in days:
+            asset_ids = sorted(due[day])
+            end = day_bounds(site.zone, day)[1]
+            todays = base[of_day == np.datetime64(day, "D")]
+            settling = self._settling(site, day, asset_ids, end)
+            verdicts: dict[str, AnomalyVerdict] = {}
+            if model is not None and scored is not None:
+                verdicts = self._verdicts(model, scored, asset_ids, day, settling)
+            diagnoses: dict[str, list[Diagnosis]] = {asset_id: [] for asset_id in asset_ids}
+            if self._hear is not None:
+                answers = answers_of(results, asset_ids, day, settling)
+                self._hear(Heard(asset_type.id, day, asset_ids, rules, answers, settling))
+            past = panel[panel.index.get_level_values(1) <= pd.Timestamp(day)] if rules and len(days) > 1 else panel
+            for diagnosis in rule_diagnoses(results, past, asset_ids, day, end, settling, self._knowledge):
+                diagnoses[diagnosis.asset_id].append(diagnosis)
+            for asset_id, verdict in verdicts.items():
+                assert model is not None
+                # Once failures are known to learn from, what is merely strange is for a person to look at.
+                ticket = "review" if model.learned.failure is not None else self._settings.models.ticket
+                diagnoses[asset_id].append(
+                    anomaly_diagnosis(
+                        asset_id, day, end, verdict, self._settings.models, model.version, ticket, asset_type
+                    )
+                )
+            by_models = {asset_id: {ANOMALY.code: verdict.health} for asset_id, verdict in verdicts.items()}
+            ruled = {asset_id: tuple(of_asset) for asset_id, of_asset in diagnoses.items()}
+            for asset_id, forecast in self._foreseen(model, inputs, asset_ids, day, end, settling).items():
+                diagnoses[asset_id] = merged([*diagnoses[asset_id], *forecast.diagnoses])
+                by_models[asset_id] |= forecast.health
                 verdict = verdicts[asset_id]
-                verdicts[asset_id] = verdict._replace(scores=(*verdict.scores, score))
-        features = _known_features(base)
-        by_asset, nothing = dict(list(faults.groupby("asset_id"))) if len(faults) else {}, faults.iloc[:0]
-        self._remember(asset_type, site, day, panel, verdicts)
-        return [
-            DayOutcome(
-                log=daily_fault_log(
-                    asset_type, asset_id, site.zone, day, by_asset.get(asset_id, nothing), features[asset_id]
-                ),
-                arrivals_revision=due[asset_id],
-                features=features[asset_id],
-                scores=verdicts[asset_id].scores if asset_id in verdicts else (),
-                diagnoses=tuple(diagnoses[asset_id]),
-                model_version=model.version if model is not None else "",
-                rules_version=self._rules.version,
-                health=healths(by_models.get(asset_id, {}), ruled[asset_id]),
-            )
-            for asset_id in asset_ids
-        ]
+                verdicts[asset_id] = verdict._replace(scores=verdict.scores + forecast.scores)
+            if model is not None and model.candidate is not None:
+                newer, today = model.candidate, derived.iloc[_rows(derived.index, asset_ids, day)]
+                for asset_id, score in shadow_scores(newer.ensemble, newer.version, today, day).items():
+                    verdict = verdicts[asset_id]
+                    verdicts[asset_id] = verdict._replace(scores=(*verdict.scores, score))
+            verdicts_of_days[day] = verdicts
+            if day == days[-1]:
+                self._remember(asset_type, site, panel, verdicts_of_days)
+            logs = self._fault_logs(asset_type, site, day, faults, todays)
+            yield [
+                DayOutcome(
+                    log=log,
+                    arrivals_revision=due[day][log.asset_id],
+                    features=features,
+                    scores=verdicts[log.asset_id].scores if log.asset_id in verdicts else (),
+                    diagnoses=tuple(diagnoses[log.asset_id]),
+                    model_version=model.version if model is not None else "",
+                    rules_version=self._rules.version,
+                    health=healths(by_models.get(log.asset_id, {}), ruled[log.asset_id]),
+                )
+                for log, features in logs
+            ]
 
-    def _raw_day(
-        self, asset_type: AssetType, site: Site, day: date, asset_ids: list[str]
+    def _raw_days(
+        self, asset_type: AssetType, site: Site, due: Mapping[date, Mapping[str, int]]
     ) -> tuple[pd.DataFrame, pd.DataFrame]:
-        """Return the base features of the day, and the faults of the day and the look-back."""
-        start, end = day_bounds(site.zone, day)
-        fault_start = day_bounds(site.zone, day - timedelta(days=FAULT_LOOK_BACK_DAYS))[0]
+        """Return the base features of the days, and the faults of the days and the look-back."""
+        first, last = min(due), max(due)
+        start, end = day_bounds(site.zone, first)[0], day_bounds(site.zone, last)[1]
+        fault_start = start
+        if self._for_readers:
+            fault_start = day_bounds(site.zone, first - timedelta(days=FAULT_LOOK_BACK_DAYS))[0]
         signals = [signal.name for signal in asset_type.signals]
+        asset_ids = sorted({asset_id for assets in due.values() for asset_id in assets})
         panels, logs = [], []
-        for first in range(0, len(asset_ids), _ASSETS_AT_ONCE):
-            some = asset_ids[first : first + _ASSETS_AT_ONCE]
+        for place in range(0, len(asset_ids), _ASSETS_AT_ONCE):
+            some = asset_ids[place : place + _ASSETS_AT_ONCE]
             frames = list(self._store.read_measurements(some, signals, start, end))
             measurements = pd.concat(frames, ignore_index=True) if frames else _no_measurements(signals)
             faults = self._store.read_faults(some, fault_start, end)
-            index = panel_index(some, [np.datetime64(day, "D")] * len(some))
-            todays = faults[faults["time"] >= start].reset_index(drop=True)
-            panels.append(base_panel(asset_type, site.zone, measurements, todays, index))
+            wanted = [(asset_id, day) for asset_id in some for day in sorted(due) if asset_id in due[day]]
+            index = panel_index([a for a, _ in wanted], [np.datetime64(day, "D") for _, day in wanted])
+            of_days = faults[faults["time"] >= start].reset_index(drop=True)
+            panels.append(base_panel(asset_type, site.zone, measurements, of_days, index))
             logs.append(faults)
         return pd.concat(panels), pd.concat(logs, ignore_index=True)
 
-    def _with_past(self, asset_type: AssetType, site: Site, day: date, base: pd.DataFrame) -> pd.DataFrame:
-        """Return the panel of the group's last weeks, this day's new rows included."""
-        first, last = day - timedelta(days=2 * LOOK_BACK_DAYS), day
+    def _with_past(self, asset_type: AssetType, site: Site, days: Sequence[date], base: pd.DataFrame) -> pd.DataFrame:
+        """Return the panel of the group's last weeks, these days' new rows included."""
+        first, last = days[0] - timedelta(days=2 * LOOK_BACK_DAYS), days[-1]
         key = (asset_type.id, site.id)
         kept = self._recent.get(key)
         assets = [a.id for a in self._register.assets.values() if (a.asset_type, a.site) == key]
-        if kept is not None and kept[0] == day - timedelta(days=1):
-            # The others' rows of this day, where it was recorded before and is done again for some.
-            others = sorted(set(assets).difference(base.index.get_level_values(0)))
-            past = pd.concat([kept[1], self._ledger.history(others, day, day)]) if others else kept[1]
+        if kept is not None and kept[0] == days[0] - timedelta(days=1):
+            # The others' rows of these days, where they were recorded before and are done again for some.
+            done = base.index.get_level_values(0).value_counts()
+            others = sorted(set(assets).difference(done.index[done == len(days)]))
+            past = pd.concat([kept[1], self._ledger.history(others, days[0], last)]) if others else kept[1]
         else:
             past = self._ledger.history(assets, first, last)
         past = past[past.index.get_level_values(1) >= np.datetime64(first, "D")]
         past = past.drop(index=base.index, errors="ignore")
         return pd.concat([past, base]).sort_index()
 
-    def _with_service(self, derived: pd.DataFrame, asset_type: AssetType, site: Site, end: int) -> pd.DataFrame:
+    def _with_service(self, derived: pd.DataFrame, asset_type: AssetType, site: Site, last: date) -> pd.DataFrame:
         """Return the derived panel with the days since each of the type's components was renewed."""
         if not asset_type.components:
             return derived
         assert isinstance(derived.index, pd.MultiIndex)
         zones = dict.fromkeys(derived.index.get_level_values(0).unique(), site.zone)
-        maintenance = self._ledger.field_records(zones, end - 1)["maintenance"]
+        maintenance = self._ledger.field_records(zones, day_bounds(site.zone, last)[1] - 1)["maintenance"]
         service = service_columns(derived.index, maintenance, list(asset_type.components), None, zones)
         return pd.concat([derived, service], axis=1)
 
-    def _foreseen(
+    def _fault_logs(
+        self, asset_type: AssetType, site: Site, day: date, faults: pd.DataFrame, todays: pd.DataFrame
+    ) -> Iterator[tuple[DailyFaultLog, Mapping[str, float]]]:
+        """Yield the fault log of each asset of the day, with its features."""
+        start, end = day_bounds(site.zone, day - timedelta(days=FAULT_LOOK_BACK_DAYS))[0], day_bounds(site.zone, day)[1]
+        seen = faults[(faults["time"] >= start) & (faults["time"] < end)] if self._for_readers else faults.iloc[:0]
+        by_asset, nothing = dict(list(seen.groupby("asset_id"))) if len(seen) else {}, faults.iloc[:0]
+        for asset_id, features in panel_rows(todays):
+            events = by_asset.get(asset_id, nothing)
+            yield daily_fault_log(asset_type, asset_id, site.zone, day, events, features), features
+
+    def _failure_inputs(
         self,
         model: ActiveModel | None,
         panel: pd.DataFrame,
         derived: pd.DataFrame,
+        rows: pd.Index,
         site: Site,
+        last: date,
+    ) -> pd.DataFrame | None:
+        """Return what the failure model reads of some asset-days up to ``last``, if there is one."""
+        if model is None or model.learned.failure is None:
+            return None
+        asset_ids = list(rows.get_level_values(0).unique())
+        return model.learned.failure.inputs(
+            without_incomplete(panel, self._settings.daily.min_completeness),
+            derived.iloc[derived.index.get_indexer(rows)],
+            self._ledger.field_records(asset_ids, day_bounds(site.zone, last)[1] - 1)["maintenance"],
+            dict.fromkeys(asset_ids, site.zone),
+            self._register.attributes(asset_ids),
+        )
+
+    def _foreseen(
+        self,
+        model: ActiveModel | None,
+        inputs: pd.DataFrame | None,
         asset_ids: list[str],
         day: date,
         end: int,
         settling: Mapping[str, int],
     ) -> dict[str, Forecast]:
         """Return what the failure model foresees, if there is one."""
-        if model is None or model.learned.failure is None:
+        if model is None or model.learned.failure is None or inputs is None:
             return {}
         return forecasts(
             model.learned.failure,
             model.version,
-            without_incomplete(panel, self._settings.daily.min_completeness),
-            derived.iloc[_rows(derived, asset_ids, day)],
-            self._ledger.field_records(asset_ids, end - 1)["maintenance"],
-            self._register.attributes(asset_ids),
-            site.zone,
+            inputs.iloc[_rows(inputs.index, asset_ids, day)],
             day,
             end,
             settling,
             self._settings.models,
             self._knowledge,
+            explained=self._for_readers,
         )
 
     def _remember(
         self,
         asset_type: AssetType,
         site: Site,
-        day: date,
         panel: pd.DataFrame,
-        verdicts: Mapping[str, AnomalyVerdict],
+        verdicts_of_days: Mapping[date, Mapping[str, AnomalyVerdict]],
     ) -> None:
-        levels: defaultdict[str, dict[str, float]] = defaultdict(dict)
-        for asset_id, verdict in verdicts.items():
-            for score in verdict.scores:
-                levels[f"score.{score.detector}"][asset_id] = score.level
+        levels: defaultdict[str, list[tuple[str, date, float]]] = defaultdict(list)
+        for day, verdicts in verdicts_of_days.items():
+            for asset_id, verdict in verdicts.items():
+                for score in verdict.scores:
+                    levels[f"score.{score.detector}"].append((asset_id, day, score.level))
         remembered = {}
-        for name, of_assets in levels.items():
+        for name, known in levels.items():
             column = panel[name].to_numpy(copy=True) if name in panel else np.full(len(panel), np.nan)
-            column[_rows(panel, list(of_assets), day)] = list(of_assets.values())
+            at = panel_index([a for a, _, _ in known], [np.datetime64(day, "D") for _, day, _ in known])
+            column[panel.index.get_indexer(at)] = [level for _, _, level in known]
             remembered[name] = column
-        self._recent[asset_type.id, site.id] = (day, panel.assign(**remembered))
+        self._recent[asset_type.id, site.id] = (max(verdicts_of_days), panel.assign(**remembered))
 
     def forget(self) -> None:
         """Read the past from the ledger again: what was computed was not recorded."""
@@ -264,73 +337,90 @@ class DailyCycle:
         for asset_id, done in self._ledger.done(asset_ids, day + timedelta(days=1), date.max):
             done_until[asset_id] = max(done, done_until.get(asset_id, done))
         until = day_bounds(site.zone, max(done_until.values()))[1] if done_until else end
-        days_ago: dict[str, int] = {}
-        for frame in self._ledger.field_records(asset_ids, until - 1).values():
-            for asset_id, at in zip(frame["asset_id"], frame["time"], strict=True):
-                repaired = operating_day(site.zone, int(at))
-                if repaired <= max(day, done_until.get(asset_id, day)):
-                    ago = max(0, (day - repaired).days)
-                    days_ago[asset_id] = min(ago, days_ago.get(asset_id, ago))
-        return days_ago
+        frames = self._ledger.field_records(asset_ids, until - 1).values()
+        records = pd.concat([frame[["asset_id", "time"]] for frame in frames], ignore_index=True)
+        if records.empty:
+            return {}
+        records["day"] = local_days(records, dict.fromkeys(asset_ids, site.zone))
+        limits = [np.datetime64(done_until.get(asset_id, day), "s") for asset_id in records["asset_id"]]
+        latest = records[records["day"].to_numpy() <= np.array(limits)].groupby("asset_id")["day"].max()
+        ago = (pd.Timestamp(day) - latest).dt.days.clip(lower=0)
+        return {str(asset_id): int(n) for asset_id, n in ago.items()}
 
     def _scored(
         self,
         model: ActiveModel,
         panel: pd.DataFrame,
         derived: pd.DataFrame,
-        asset_ids: list[str],
-        day: date,
-        settling: Mapping[str, int],
-        read: Sequence[str],
-        idle: pd.Series,
-    ) -> tuple[pd.DataFrame, dict[str, AnomalyVerdict]]:
-        """Return the derived panel with its ``score.*`` columns, and what the model says of the day.
+        rows: pd.Index,
+        detectors: Sequence[str],
+        idle: NDArray[np.bool_],
+    ) -> tuple[pd.DataFrame, _Scored]:
+        """Return the derived panel with its ``score.*`` columns, and what the model says of some of its rows.
 
-        ``read`` names the detectors whose own scores the rules read: these are recorded too. ``idle`` says of each row
-        of the derived panel whether the asset was not in operation: such a day is not scored.
+        ``idle`` says of each of those whether the asset was not in operation: such a day is not scored.
         """
         ensemble = model.ensemble
-        today = derived[derived.index.get_level_values(1) == np.datetime64(day, "D")]
-        today = today.loc[today.index.get_level_values(0).isin(asset_ids)]
+        at = derived.index.get_indexer(rows)
+        today = derived.iloc[at]
         raw = ensemble.raw(today)
-        raw.loc[idle.reindex(today.index).to_numpy(dtype=bool)] = np.nan
+        raw.loc[idle] = np.nan
         levels = ensemble.levels(raw)
         scored = derived.copy()
         for name in levels.columns:
             before = panel[name].reindex(derived.index) if name in panel else pd.Series(np.nan, index=derived.index)
-            scored[name] = levels[name].reindex(derived.index).fillna(before)
-        thresholds, threshold_levels = ensemble.thresholds, ensemble.threshold_levels
+            column = before.to_numpy(copy=True)
+            told = levels[name].to_numpy()
+            column[at] = np.where(np.isnan(told), column[at], told)
+            scored[name] = column
         combined = scored[f"score.{ENSEMBLE}"]
-        persistent = anomalous(combined, threshold_levels[ENSEMBLE], ensemble.persistence).array
-        # A person looks at days that stand out; explaining a day costs much more than scoring it.
-        standing = _standing(combined, ensemble)[_rows(derived, asset_ids, day)]
-        strange = today[(levels[f"score.{ENSEMBLE}"] >= min(threshold_levels[ENSEMBLE], _EXPLAINED_LEVEL)).to_numpy()]
-        parts = dict(zip(strange.index.get_level_values(0), ensemble.explain(strange), strict=True))
-        held = persistent[_rows(derived, asset_ids, day)]
-        at = _rows(today, asset_ids, day)
-        numbers = {name: (raw[name].to_numpy()[at], levels[f"score.{name}"].to_numpy()[at]) for name in raw.columns}
+        persistent = anomalous(combined, ensemble.threshold_levels[ENSEMBLE], ensemble.persistence).array
+        parts: dict[int, tuple[Contribution, ...]] = {}
+        if self._for_readers:
+            # A person looks at days that stand out; explaining a day costs much more than scoring it.
+            least = min(ensemble.threshold_levels[ENSEMBLE], _EXPLAINED_LEVEL)
+            strange = np.flatnonzero(levels[f"score.{ENSEMBLE}"].to_numpy() >= least)
+            for row, found in zip(strange.tolist(), ensemble.explain(today.iloc[strange]), strict=True):
+                parts[row] = tuple(Contribution(*part) for part in found)
+        numbers = {
+            name: (raw[name].to_numpy(), levels[f"score.{name}"].to_numpy()) for name in detectors if name in raw
+        }
+        held = [None if answer is pd.NA else bool(answer) for answer in persistent[at]]
+        return scored, _Scored(today, numbers, held, _standing(combined, ensemble)[at], parts)
+
+    def _verdicts(
+        self,
+        model: ActiveModel,
+        scored: _Scored,
+        asset_ids: Sequence[str],
+        day: date,
+        settling: Mapping[str, int],
+    ) -> dict[str, AnomalyVerdict]:
+        """Return what the model says of the assets on a day."""
+        thresholds, lasting = model.ensemble.thresholds, model.ensemble.persistence.n
         verdicts = {}
-        for i, asset_id in enumerate(asset_ids):
+        for asset_id, row in zip(asset_ids, _rows(scored.panel.index, asset_ids, day).tolist(), strict=True):
             scores = tuple(
                 AnomalyScore(
                     asset_id=asset_id,
                     day=day,
                     detector=name,
                     version=model.version,
-                    score=float(numbers[name][0][i]),
+                    score=float(raw[row]),
                     threshold=float(thresholds[name]),
-                    level=float(numbers[name][1][i]),
-                    contributions=tuple(Contribution(*p) for p in parts.get(asset_id, ())) if name == ENSEMBLE else (),
+                    level=float(level[row]),
+                    contributions=scored.parts.get(row, ()) if name == ENSEMBLE else (),
                 )
-                for name in (ENSEMBLE, *read)
-                if name in numbers and np.isfinite(numbers[name][1][i])
+                for name, (raw, level) in scored.numbers.items()
+                if np.isfinite(level[row])
             )
-            known = bool(np.isfinite(numbers[ENSEMBLE][1][i])) and held[i] is not pd.NA
-            settled = settling.get(asset_id, ensemble.persistence.n) >= ensemble.persistence.n
-            condition = bool(held[i]) if known and settled else None
-            beside = _deviations(today.iloc[at[i]]) if condition else {}
-            verdicts[asset_id] = AnomalyVerdict(scores, condition, float(standing[i]) if settled else np.nan, beside)
-        return scored, verdicts
+            known = bool(np.isfinite(scored.numbers[ENSEMBLE][1][row]))
+            settled = settling.get(asset_id, lasting) >= lasting
+            condition = scored.held[row] if known and settled else None
+            beside = _deviations(scored.panel.iloc[row]) if condition and self._for_readers else {}
+            standing = float(scored.standing[row]) if settled else np.nan
+            verdicts[asset_id] = AnomalyVerdict(scores, condition, standing, beside)
+        return verdicts
 
 
 def idle_days(panel: pd.DataFrame, asset_type: AssetType) -> pd.Series:
@@ -354,23 +444,9 @@ def _deviations(row: pd.Series) -> dict[str, float]:
     return {str(name): float(value) for name, value in known.items()}
 
 
-def _known_features(base: pd.DataFrame) -> dict[str, dict[str, float]]:
-    """Return each asset's features of the day, those that are known."""
-    names, values = list(base.columns), base.to_numpy(dtype=np.float64)
-    known = np.isfinite(values)
-    whole = known.all(axis=1)
-    features = {}
-    for i, (asset_id, row) in enumerate(zip(base.index.get_level_values(0).tolist(), values.tolist(), strict=True)):
-        if whole[i]:
-            features[asset_id] = dict(zip(names, row, strict=True))
-        else:
-            features[asset_id] = {names[j]: row[j] for j in np.flatnonzero(known[i])}
-    return features
-
-
-def _rows(panel: pd.DataFrame, asset_ids: Sequence[str], day: date) -> NDArray[np.intp]:
-    """Return the places of some assets' rows of one day, all of which the panel holds."""
-    return panel.index.get_indexer(panel_index(asset_ids, [np.datetime64(day, "D")] * len(asset_ids)))
+def _rows(index: pd.Index, asset_ids: Sequence[str], day: date) -> NDArray[np.intp]:
+    """Return the places of some assets' rows of one day, all of which the index holds."""
+    return index.get_indexer(panel_index(asset_ids, [np.datetime64(day, "D")] * len(asset_ids)))
 
 
 def without_incomplete(panel: pd.DataFrame, min_completeness: float) -> pd.DataFrame:

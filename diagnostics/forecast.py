@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import NamedTuple
-from zoneinfo import ZoneInfo
 
 import numpy as np
 import pandas as pd
@@ -17,7 +16,6 @@ from config.register import Text
 from config.settings import Models
 from diagnostics.diagnose import HOUR, instant
 from diagnostics.records import AnomalyScore, Contribution, Diagnosis, Evidence
-from models.attributes import Attributes
 from models.failure import FAILURE, FailureModel, Reason
 from models.health import health
 
@@ -36,24 +34,21 @@ class Forecast(NamedTuple):
 def forecasts(
     model: FailureModel,
     version: str,
-    panel: pd.DataFrame,
-    today: pd.DataFrame,
-    maintenance: pd.DataFrame,
-    attributes: Attributes,
-    zone: ZoneInfo,
+    inputs: pd.DataFrame,
     day: date,
     known_at: int,
     settling: Mapping[str, int],
     settings: Models,
     knowledge: Knowledge,
+    *,
+    explained: bool = True,
 ) -> dict[str, Forecast]:
-    """Return the forecast of each asset of ``today``, the derived rows of ``day``; ``panel`` holds their past too.
+    """Return the forecast of each asset of ``inputs``, the model's rows of ``day``.
 
     On the day of a repair or failure nothing is said: the day's numbers are of before and after. The first score is
-    of any failure; a mode's own is beside it where it is above its threshold.
+    of any failure; a mode's own is beside it where it is above its threshold. Reasons are given where ``explained``.
     """
-    asset_ids = [str(asset_id) for asset_id in today.index.get_level_values(0)]
-    inputs = model.inputs(panel, today, maintenance, dict.fromkeys(asset_ids, zone), attributes)
+    asset_ids = [str(asset_id) for asset_id in inputs.index.get_level_values(0)]
     risks = model.risks(inputs)
     thresholds = model.thresholds()
     writer = _Writer(version, day, instant(known_at), model.horizon_days, settings, knowledge)
@@ -67,7 +62,7 @@ def forecasts(
     for mode, threshold in thresholds.items():
         values = risks[mode].to_numpy()
         holds = settled & (values > threshold)
-        reasons = iter(model.explain(inputs[holds], mode))
+        reasons = iter(model.explain(inputs[holds], mode) if explained else [()] * int(holds.sum()))
         for asset_id, value in zip(asset_ids, health(np.where(settled, values, np.nan), threshold), strict=True):
             healths[asset_id][mode] = float(value)
         for asset_id, risk, held, known in zip(asset_ids, values, holds, settled & np.isfinite(values), strict=True):

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import threading
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from typing import NamedTuple
@@ -19,7 +19,7 @@ from config.register import Register, Site
 from config.settings import Daily
 from diagnostics.daily import DailyCycle
 from diagnostics.ledger import Ledger
-from diagnostics.records import AssetDay
+from diagnostics.records import AssetDay, DayOutcome
 from diagnostics.training import Trainer
 from ingest.accounting import DayArrivals
 
@@ -121,27 +121,67 @@ class Sweep:
 
         With ``until``, days after it are left for later; with ``stop``, it ends between two groups.
         """
+        groups = [group for group in self.due(now) if until is None or group.day <= until]
+        return self.do(groups, stop=stop, progress=progress)
+
+    def due(self, now: datetime) -> list[Due]:
+        """Return what is due at ``now``, by day."""
+        return due_groups(self._arrivals(), self._ledger, self._register, self._settings, now)
+
+    def do(
+        self,
+        groups: Sequence[Due],
+        *,
+        days_at_once: int = 1,
+        stop: threading.Event | None = None,
+        progress: Callable[[int, int | None], None] = lambda _done, _total: None,
+    ) -> SweepReport:
+        """Do some of what ``due`` returned, in its order.
+
+        So many ``days_at_once`` are computed together, by the models of the first; they are recorded day by day all the
+        same. It is faster, and differs where a model would be fitted for the first time on one of these days.
+        """
         report = SweepReport()
-        groups = due_groups(self._arrivals(), self._ledger, self._register, self._settings, now)
-        groups = [group for group in groups if until is None or group.day <= until]
         total = sum(len(group.revisions) for group in groups)
-        for group in groups:
-            if stop is not None and stop.is_set():
-                break
-            self._do(group, report)
-            progress(report.asset_days, total)
+        first = 0
+        while first < len(groups):
+            until = groups[first].day + timedelta(days=days_at_once - 1)
+            end = first
+            while end < len(groups) and groups[end].day <= until:
+                end += 1
+            streams = self._streams(groups[first:end])
+            for group in groups[first:end]:
+                if stop is not None and stop.is_set():
+                    return report
+                self._do(group, streams[group.asset_type, group.site], report)
+                progress(report.asset_days, total)
+            first = end
         return report
 
-    def _do(self, group: Due, report: SweepReport) -> None:
+    def _streams(self, groups: Sequence[Due]) -> dict[tuple[str, str], Iterator[list[DayOutcome]]]:
+        """Return the outcomes of the groups' days, for each type and site; nothing is computed yet."""
+        due: defaultdict[tuple[str, str], dict[date, Mapping[str, int]]] = defaultdict(dict)
+        for group in groups:
+            due[group.asset_type, group.site][group.day] = group.revisions
+
+        def stream(of_type: str, of_site: str) -> Iterator[list[DayOutcome]]:
+            asset_type, site = self._register.asset_types[of_type], self._register.sites[of_site]
+            days = due[of_type, of_site]
+            # As of the day, whenever the sweep runs: after a stop a model gets the name that it would have had.
+            end = day_bounds(site.zone, min(days))[1]
+            model = self._trainer.model(asset_type, min(days), datetime.fromtimestamp(end // NS, UTC))
+            yield from self._cycle.stretch(asset_type, site, days, model)
+
+        return {key: stream(*key) for key in due}
+
+    def _do(self, group: Due, outcomes_of_days: Iterator[list[DayOutcome]], report: SweepReport) -> None:
         asset_type, site = self._register.asset_types[group.asset_type], self._register.sites[group.site]
         end = day_bounds(site.zone, group.day)[1]
         assets = list(group.revisions)
         done = self._ledger.done(assets, group.day, group.day)
         # From the beginning: a repair may be written down long after it was done. The day's end is the next day's.
         self._ledger.close_repaired(assets, 0, end - 1)
-        # As of the day, whenever the sweep runs: after a stop a model gets the name that it would have had.
-        model = self._trainer.model(asset_type, group.day, datetime.fromtimestamp(end // NS, UTC))
-        outcomes = self._cycle.outcomes(asset_type, site, group.day, group.revisions, model)
+        outcomes = next(outcomes_of_days)
         try:
             self._ledger.record(outcomes)
         except BaseException:

@@ -28,10 +28,12 @@ Columns are named by where they come from:
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import ItemsView, Iterator, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 INDEX_NAMES = ["asset_id", "day"]
 
@@ -42,6 +44,44 @@ def panel_index(asset_ids: Sequence[str], days: Sequence[np.datetime64]) -> pd.M
         [pd.Index(list(asset_ids), dtype="str"), pd.DatetimeIndex(np.array(days, dtype="datetime64[s]"))],
         names=INDEX_NAMES,
     )
+
+
+class PanelRow(Mapping[str, float]):
+    """What is known of one row of a panel, by column; a view, made in no time whatever the number of columns."""
+
+    __slots__ = ("_columns", "_row", "_values")
+
+    def __init__(self, columns: Mapping[str, int], values: NDArray[np.float64], row: int) -> None:
+        self._columns, self._values, self._row = columns, values, row
+
+    def __getitem__(self, name: str) -> float:
+        value = float(self._values[self._row, self._columns[name]])
+        if not math.isfinite(value):
+            raise KeyError(name)
+        return value
+
+    def __iter__(self) -> Iterator[str]:
+        known = np.isfinite(self._values[self._row])
+        return (name for name, place in self._columns.items() if known[place])
+
+    def __len__(self) -> int:
+        return int(np.isfinite(self._values[self._row]).sum())
+
+    def __repr__(self) -> str:
+        return repr(dict(self.items()))
+
+    def items(self) -> ItemsView[str, float]:
+        """Return names and values, as of a dictionary."""
+        row = self._values[self._row].tolist()
+        return {name: row[place] for name, place in self._columns.items() if math.isfinite(row[place])}.items()
+
+
+def panel_rows(panel: pd.DataFrame) -> Iterator[tuple[str, PanelRow]]:
+    """Yield the asset and the row of each asset-day."""
+    columns = {str(name): place for place, name in enumerate(panel.columns)}
+    values = panel.to_numpy(dtype=np.float64)
+    for row, asset_id in enumerate(panel.index.get_level_values(0).tolist()):
+        yield asset_id, PanelRow(columns, values, row)
 
 
 def complete_calendar(panel: pd.DataFrame) -> pd.DataFrame:
