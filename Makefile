@@ -5,7 +5,7 @@ BIN := .venv/bin
 REQUIRE ?=
 export FLEETDX_REQUIRE := $(REQUIRE)
 
-.PHONY: help setup servers demo test check fuzz test-faults test-tickets bench bench-azure bench-ingest bench-store bench-models bench-rules screenshots lock clean
+.PHONY: help setup servers demo test check fuzz test-faults test-tickets bench bench-azure bench-ingest bench-store bench-models bench-rules bench-backtest screenshots lock clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
@@ -57,6 +57,9 @@ bench-models: setup  ## time to derive, fit and score
 
 bench-rules: setup  ## time to evaluate rules on a large fleet
 	$(BIN)/python -m benchmarks.rules $(ARGS)
+
+bench-backtest: setup  ## a back-test of 4,000 assets and 2.5 million rows: time and memory
+	$(BIN)/python -m benchmarks.backtest_scale $(ARGS)
 
 bench: bench-store bench-ingest bench-models bench-rules bench-azure  ## all benchmarks
 

@@ -69,6 +69,17 @@ class DjangoLedger:
     @transaction.atomic
     def record(self, outcomes: Sequence[DayOutcome]) -> None:
         """Write the outcomes, and the alerts and tickets that follow from them."""
+        self._keep(outcomes)
+        self._raise(outcomes)
+
+    def _raise(self, outcomes: Sequence[DayOutcome]) -> None:
+        """Bring alerts and tickets up to date."""
+        note_speakers(outcomes, self._asset_types)
+        raise_alerts(under_review(outcomes))
+        mark_repeats(self._outcomes.repeat_days)
+
+    def _keep(self, outcomes: Sequence[DayOutcome]) -> None:
+        """Write what each asset-day left behind."""
         keys = {(o.log.asset_id, o.log.day) for o in outcomes}
         recorded = AssetDayRun.objects.filter(day__in={day for _, day in keys}).values_list("asset_id", "day")
         again_keys = keys.intersection(recorded)
@@ -99,9 +110,6 @@ class DjangoLedger:
         for row in again:
             Score.objects.filter(asset_id=row.asset_id, day=row.day).delete()
         _insert([_score_row(score) for o in outcomes for score in o.scores])
-        note_speakers(outcomes, self._asset_types)
-        raise_alerts(under_review(outcomes))
-        mark_repeats(self._outcomes.repeat_days)
 
     @transaction.atomic
     def note_field_records(self, records: Collection[tuple[str, int, str, str]]) -> int:

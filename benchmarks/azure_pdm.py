@@ -30,7 +30,9 @@ from typing import Any
 import httpx
 
 from config.installation import Installation
-from fleetdx.backtest import backtest_program, evaluated, say_report, walk
+from fleetdx.backtest import backtest_program, walk
+from fleetdx.backtest_figures import evaluated
+from fleetdx.backtest_said import say_report
 from fleetdx.field_records import field_records
 from fleetdx.history import ANY_AGE_DAYS, bring
 from fleetdx.ingest_thread import IngestThread

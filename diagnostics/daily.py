@@ -77,8 +77,8 @@ class _Scored:
 class DailyCycle:
     """Computes outcomes and writes nothing. Keeps the last weeks' panel of each group between days.
 
-    ``hear`` is told what each single rule says of each day. What only a person reads, explanations and fault logs, is left out where it is not ``for_readers``: no score and no
-    condition depends on it.
+    ``hear`` is told what each single rule says of each day. What only a person reads, explanations and fault logs, is
+    left out where it is not ``for_readers``: no score and no condition depends on it.
     """
 
     def __init__(
@@ -342,8 +342,10 @@ class DailyCycle:
         if records.empty:
             return {}
         records["day"] = local_days(records, dict.fromkeys(asset_ids, site.zone))
-        limits = [np.datetime64(done_until.get(asset_id, day), "s") for asset_id in records["asset_id"]]
-        latest = records[records["day"].to_numpy() <= np.array(limits)].groupby("asset_id")["day"].max()
+        limit: NDArray[np.datetime64] | np.datetime64 = np.datetime64(day, "s")
+        if done_until:
+            limit = np.array([np.datetime64(done_until.get(name, day), "s") for name in records["asset_id"]])
+        latest = records[records["day"].to_numpy() <= limit].groupby("asset_id")["day"].max()
         ago = (pd.Timestamp(day) - latest).dt.days.clip(lower=0)
         return {str(asset_id): int(n) for asset_id, n in ago.items()}
 

@@ -138,14 +138,14 @@ class Sweep:
     ) -> SweepReport:
         """Do some of what ``due`` returned, in its order.
 
-        So many ``days_at_once`` are computed together, by the models of the first; they are recorded day by day all the
-        same. It is faster, and differs where a model would be fitted for the first time on one of these days.
+        At most so many ``days_at_once`` are computed together, which is faster; they are recorded day by day all the
+        same, and a day on which models may change begins anew.
         """
         report = SweepReport()
         total = sum(len(group.revisions) for group in groups)
         first = 0
         while first < len(groups):
-            until = groups[first].day + timedelta(days=days_at_once - 1)
+            until = self._last_together(groups[first].day, days_at_once)
             end = first
             while end < len(groups) and groups[end].day <= until:
                 end += 1
@@ -157,6 +157,17 @@ class Sweep:
                 progress(report.asset_days, total)
             first = end
         return report
+
+    def _last_together(self, day: date, days_at_once: int) -> date:
+        """Return the last day that may be computed together with ``day``: models may change on the day after it."""
+        if days_at_once == 1:
+            return day
+        unchanged = [self._trainer.unchanged_until(kind, day) for kind in self._register.asset_types.values()]
+        return min([day + timedelta(days=days_at_once - 1), *unchanged])
+
+    def forget(self) -> None:
+        """Give back what is kept in memory between days."""
+        self._cycle.forget()
 
     def _streams(self, groups: Sequence[Due]) -> dict[tuple[str, str], Iterator[list[DayOutcome]]]:
         """Return the outcomes of the groups' days, for each type and site; nothing is computed yet."""

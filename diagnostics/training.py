@@ -58,6 +58,24 @@ class Trainer:
             return self.fit(asset_type, day - _DAY, now) if before >= settings.min_training_days else None
         return self._renewed(asset_type, known, day, now) if settings.refit_days else known
 
+    def unchanged_until(self, asset_type: AssetType, day: date) -> date:
+        """Return the last day, from ``day`` on, that is surely scored by what ``model`` returned for ``day``."""
+        settings = self._settings.models
+        active = self._registry.active(asset_type.id) if settings.enabled else None
+        if not settings.enabled:
+            return date.max
+        if active is None:
+            seen = len(self._days_known.get(asset_type.id, ()))
+            return day + max(0, settings.min_training_days - seen - 1) * _DAY
+        if not settings.refit_days:
+            return date.max
+        candidate = candidate_of(self._registry, asset_type.id)
+        newest = self._registry.describe(asset_type.id, active.name if candidate is None else candidate.version)
+        looks = max(newest.training_last, self._activated(asset_type)) + settings.refit_days * _DAY
+        if candidate is not None and not candidate.held:
+            looks = min(looks, candidate.since + (settings.shadow_days - 1) * _DAY)
+        return max(day, looks)
+
     def _current(self, asset_type: AssetType) -> ActiveModel | None:
         """Return the active model; a person may have activated another one since the last day."""
         version = self._registry.active(asset_type.id)

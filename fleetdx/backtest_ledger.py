@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from datetime import date
+
+import pandas as pd
+from django.db import transaction
 
 from alerts import review
 from alerts.ledger import DjangoLedger
@@ -11,12 +15,25 @@ from diagnostics.records import DayOutcome
 
 
 class BacktestLedger(DjangoLedger):
-    """Without somebody who acknowledges, an alert would stay open for ever and never become a second ticket."""
+    """Without somebody who acknowledges, an alert would stay open for ever and never become a second ticket.
 
+    While it is ``learning`` nothing is raised: no ticket of those days counts.
+    """
+
+    learning = False
+
+    @transaction.atomic
     def record(self, outcomes: Sequence[DayOutcome]) -> None:
-        """Write the outcomes, then let the reviewer acknowledge."""
-        super().record(outcomes)
+        """Write the outcomes and what follows from them, then let the reviewer acknowledge."""
+        self._keep(outcomes)
+        if self.learning:
+            return
+        self._raise(outcomes)
         known_at = max((d.known_at for outcome in outcomes for d in outcome.diagnoses), default=None)
         waiting = Alert.objects.filter(state__in=(Alert.State.UNACKNOWLEDGED, Alert.State.RETURNED))
         for alert_id in waiting.values_list("pk", flat=True):
             review.acknowledge(alert_id, None, known_at)
+
+    def columns(self, asset_ids: Collection[str], first: date, last: date, names: Sequence[str]) -> pd.DataFrame:
+        """Return some columns of ``history``, NaN where there is none of that name."""
+        return self.history(asset_ids, first, last).reindex(columns=list(names))

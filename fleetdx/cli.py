@@ -7,7 +7,7 @@ Exit codes: 0 done; 1 the answer is no (a rule test failed, a configuration is w
 from __future__ import annotations
 
 import logging
-from datetime import date, datetime
+from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -295,20 +295,48 @@ def replay(
 def backtest(
     history: Annotated[Path, typer.Argument(help="History folder.")],
     train_until: Annotated[
-        datetime, typer.Option(formats=["%Y-%m-%d"], help="Last day that may be learned from before tickets count.")
-    ],
-    horizon: Annotated[float, typer.Option(help="A ticket is right if the failure comes within this many days.")] = 7.0,
+        datetime | None,
+        typer.Option(
+            formats=["%Y-%m-%d"],
+            help="Last day that is learned from before tickets count; by default two thirds of the history.",
+        ),
+    ] = None,
+    horizon: Annotated[
+        float | None,
+        typer.Option(
+            min=0.04,
+            max=365,
+            help="A ticket is right if the failure comes within this many days; by default as the models look ahead.",
+        ),
+    ] = None,
     until: Annotated[datetime | None, typer.Option(formats=["%Y-%m-%d"], help="Last day of the walk.")] = None,
     config: Annotated[
         Path | None, typer.Option("--config", "-c", help="Configuration folder; inferred if absent.")
     ] = None,
+    report: Annotated[Path | None, typer.Option(help="Write a report with plots to this HTML file.")] = None,
+    refit_days: Annotated[
+        int | None,
+        typer.Option(min=0, help="Days after which a candidate is fitted, as models.refit_days; 0: never."),
+    ] = None,
+    cost_missed: Annotated[float, typer.Option(min=0, help="What a failure without a true ticket costs.")] = 10.0,
+    cost_false: Annotated[float, typer.Option(min=0, help="What a ticket without a failure costs.")] = 1.0,
+    cost_early: Annotated[
+        float, typer.Option(min=0, help="What a ticket more than the horizon too early costs.")
+    ] = 2.0,
     json: Json = False,
 ) -> None:
     """Walk through a history day by day, learning only from the past, and report by failure and ticket."""
-    from fleetdx.history import backtest_history
+    from fleetdx.backtest_command import Choices, backtest_history
+    from models.evaluation import Costs
 
-    last: date | None = until.date() if until else None
-    backtest_history(history, config, train_until=train_until.date(), horizon_days=horizon, until=last, as_json=json)
+    choices = Choices(
+        train_until=train_until.date() if train_until else None,
+        horizon_days=horizon,
+        until=until.date() if until else None,
+        refit_days=refit_days,
+        costs=Costs(cost_missed, cost_false, cost_early),
+    )
+    backtest_history(history, config, choices, report=report, as_json=json)
 
 
 @app.command()

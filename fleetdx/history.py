@@ -1,15 +1,11 @@
-"""``fleetdx import``, ``replay`` and ``backtest``: what is done with a history folder."""
+"""``fleetdx import`` and ``replay``: a history folder into the store, or through a broker."""
 
 from __future__ import annotations
 
-import tempfile
 import time
-from contextlib import ExitStack
-from datetime import date
 from pathlib import Path
 
 from config.operating_day import NS
-from fleetdx.backtest import backtest_program, evaluated, say_report, walk
 from fleetdx.counted import say_counters
 from fleetdx.data_folder import DataFolder
 from fleetdx.field_records import field_records
@@ -77,28 +73,3 @@ def replay_history(folder: Path, *, host: str, port: int, prefix: str, speed: fl
         print_json({"messages": sent, "seconds": seconds})
     else:
         say(f"{sent:,} messages published in {seconds:,} s.")
-
-
-def backtest_history(
-    folder: Path,
-    config: Path | None,
-    *,
-    train_until: date,
-    horizon_days: float,
-    until: date | None,
-    as_json: bool,
-) -> None:
-    """Walk through a history in a temporary folder, and report."""
-    begun = time.monotonic()
-    history = History.open(folder)
-    with ExitStack() as stack:
-        scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="fleetdx-backtest-")))
-        program = stack.enter_context(backtest_program(read_installation(config or folder), scratch))
-        bring(program, history)
-        with progress("asset-days walked") as report:
-            walk(program, train_until, until, report)
-        result = evaluated(program, history.failures(), train_until, until, horizon_days)
-    if as_json:
-        print_json(result | {"seconds": round(time.monotonic() - begun, 1)})
-    else:
-        say_report(result, begun)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
 from datetime import UTC, date, datetime, timedelta
 from types import TracebackType
@@ -17,7 +17,7 @@ from config.installation import Installation
 from config.operating_day import NS
 from diagnostics.daily import DailyCycle
 from diagnostics.heard import Heard
-from diagnostics.sweep import Sweep, SweepReport
+from diagnostics.sweep import Due, Sweep, SweepReport
 from diagnostics.training import Trainer
 from fleetdx.data_folder import DataFolder
 from fleetdx.terminal import Report
@@ -29,7 +29,7 @@ from fleetdx.wiring import (
     telemetry_store,
     ticket_connector,
 )
-from ingest.accounting import Accounting
+from ingest.accounting import Accounting, DayArrivals
 from ingest.mqtt import Subscriber
 from ingest.pipeline import Pipeline
 from ingest.spool import Spool
@@ -70,6 +70,8 @@ class Program:
         self._hear = hear
         self.store = telemetry_store(installation, data)
         self.accounting = Accounting(data.ingest)
+        self.arrivals: Callable[[], Iterable[DayArrivals]] = self.accounting.arrivals
+        self.for_readers = True
         self._scoring = threading.Lock()
         self._opened = ExitStack()
 
@@ -109,8 +111,11 @@ class Program:
             self.installation, self.rules = installation, rules
             self.ledger.adopt(installation)
             self.trainer = Trainer(register, settings, self.ledger, Registry(self.data.registry))
-            cycle = DailyCycle(register, installation.knowledge, rules, settings, self.store, self.ledger, self._hear)
-            self.sweep = Sweep(register, settings.daily, self.accounting.arrivals, self.ledger, cycle, self.trainer)
+            knowledge, readers = installation.knowledge, self.for_readers
+            cycle = DailyCycle(
+                register, knowledge, rules, settings, self.store, self.ledger, self._hear, for_readers=readers
+            )
+            self.sweep = Sweep(register, settings.daily, self.arrivals, self.ledger, cycle, self.trainer)
 
     def pipeline(self, *, max_age_days: float | None = None) -> Pipeline:
         """Return a pipeline into the store; each is used by one thread."""
@@ -148,11 +153,18 @@ class Program:
         with self._scoring, threadpool_limits(1):
             return self.sweep.run(now or self.now(), until=until, stop=stop, progress=progress)
 
+    def do(self, groups: Sequence[Due], *, days_at_once: int, progress: Report = _silent) -> SweepReport:
+        """Score what ``sweep.due`` returned, or some of it; see ``Sweep.do``."""
+        with self._scoring, threadpool_limits(1):
+            return self.sweep.do(groups, days_at_once=days_at_once, progress=progress)
+
     def fit(self, last: date) -> None:
         """Fit every asset type's model on the recorded days up to ``last``, and score by it from now on."""
         with self._scoring:
             for asset_type in self.installation.register.asset_types.values():
-                self.trainer.fit(asset_type, last, self.now())
+                self.trainer.fit(
+                    asset_type, last, datetime(last.year, last.month, last.day, tzinfo=UTC) + timedelta(days=1)
+                )
 
     def attend(self) -> int:
         """End shelves, group alerts, call and write to support, as time has passed; return how many letters went."""

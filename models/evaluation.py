@@ -53,6 +53,9 @@ class Costs:
     """A ticket too early: a part is replaced that would have held for more than the horizon."""
 
 
+USUAL_COSTS = Costs()
+
+
 @dataclass(frozen=True, slots=True)
 class EventReport:
     """Figures of one evaluation; shares and leads are NaN where there is nothing to take them of."""
@@ -98,7 +101,7 @@ class Judgement:
     tickets: pd.DataFrame
     failures: pd.DataFrame
 
-    def report(self, asset_days: int, costs: Costs = Costs(), seed: int = 0) -> EventReport:
+    def report(self, asset_days: int, costs: Costs = USUAL_COSTS, seed: int = 0) -> EventReport:
         """Return the figures; intervals are bootstrapped over the assets that had a ticket or a failure."""
         kinds, caught = self.tickets["kind"], self.failures["caught"].to_numpy(dtype=bool)
         count = {str(kind): int(n) for kind, n in kinds.value_counts().items()}
@@ -168,7 +171,7 @@ def evaluate(
     min_lead_hours: float = 0.0,
     *,
     match_failure_mode: bool = False,
-    costs: Costs = Costs(),
+    costs: Costs = USUAL_COSTS,
     seed: int = 0,
 ) -> EventReport:
     """Return the figures of tickets against failures, as ``judge`` takes them.

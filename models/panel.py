@@ -76,6 +76,16 @@ class PanelRow(Mapping[str, float]):
         return {name: row[place] for name, place in self._columns.items() if math.isfinite(row[place])}.items()
 
 
+def rows_matrix(rows: Sequence[PanelRow]) -> tuple[tuple[str, ...], NDArray[np.float64]]:
+    """Return the columns and the values of rows of one panel, without a copy where they stand there in this order."""
+    first = rows[0]
+    if any(row._values is not first._values for row in rows):
+        raise ValueError("the rows are of several panels")
+    places = [row._row for row in rows]
+    values = first._values
+    return tuple(first._columns), values if places == list(range(len(values))) else values[places]
+
+
 def panel_rows(panel: pd.DataFrame) -> Iterator[tuple[str, PanelRow]]:
     """Yield the asset and the row of each asset-day."""
     columns = {str(name): place for place, name in enumerate(panel.columns)}

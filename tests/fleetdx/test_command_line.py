@@ -71,7 +71,7 @@ def test_there_are_as_many_commands_as_the_documents_speak_of() -> None:
 
 
 @pytest.mark.parametrize(
-    "arguments", [["bogus"], ["backtest", "somewhere"], ["demo", "--days", "31"], ["run", "--port", "x"], ["import"]]
+    "arguments", [["bogus"], ["backtest"], ["demo", "--days", "31"], ["run", "--port", "x"], ["import"]]
 )
 def test_wrong_usage_ends_with_2(arguments: list[str]) -> None:
     result = CliRunner().invoke(app, arguments)

@@ -18,6 +18,11 @@ PUMPS, DAYS, HOURS = 6, 40, 2
 FAILS_ON = [(2, 31), (5, 37), (4, 10)]
 """The last one fails before anything is predicted."""
 LEARNS_DAYS = 26
+REPORTED = (
+    "failures", "caught", "recall", "tickets", "true_tickets", "precision", "median_lead_hours", "p10_lead_hours",
+    "false_tickets_per_100_asset_days", "average_precision", "prevalence", "care", "cost", "calibration",
+)  # fmt: skip
+"""Of the back-test, and of each naive way beside it."""
 
 
 @pytest.fixture(scope="module")
@@ -103,10 +108,12 @@ def test_a_replay_through_a_broker_stores_what_an_import_stores(
 
 
 @pytest.mark.slow
-def test_a_back_test_finds_the_failures_that_a_drift_announces(history: Path) -> None:
+def test_a_back_test_finds_the_failures_that_a_drift_announces(history: Path, tmp_path: Path) -> None:
     learnt = (BEGIN + timedelta(days=LEARNS_DAYS - 1)).date()
-    answer = here("backtest", history, "--train-until", learnt, "--json")
+    report = tmp_path / "report.html"
+    answer = here("backtest", history, "--train-until", learnt, "--report", report, "--json")
     assert answer.code == 0, answer.err
+    assert "No --horizon is given: a ticket is right if the failure comes within 7 days." in answer.err
     result = answer.json()
     assert result["assets"] == PUMPS
     assert result["asset_days"] == PUMPS * (DAYS - LEARNS_DAYS)
@@ -120,6 +127,23 @@ def test_a_back_test_finds_the_failures_that_a_drift_announces(history: Path) ->
     assert result["prevalence"] == pytest.approx((5 + 7) / result["asset_days"], abs=1e-4)
     assert result["average_precision"] > 4 * result["prevalence"]
     assert set(result["baselines"]) == {"any_fault", "last_value_limits"}
+    assert [row["caught"] for row in result["per_failure"]] == [True, True]
+    assert {row["kind"] for row in result["per_ticket"]} <= {"true", "false", "early", "repeat"}
+    assert 0 < result["care"]["score"] <= 1
+    assert result["cost"] < result["cost_without_tickets"] == 20
+    assert result["calibration"] is None  # two failures are too few to learn a probability from
+    for way in result["baselines"].values():
+        missing = set(REPORTED) - way.keys()
+        assert not missing
+        assert way["calibration"]["brier"] >= 0
+    assert result.keys() >= {*REPORTED, "assets", "asset_days", "baselines", "seconds", "peak_mb"}
+    page = report.read_text()
+    assert page.count("<svg") == 5
+    assert "<script" not in page
+    assert "http" not in page.replace("http://www.w3.org", "").replace("http://purl.org", "").replace(
+        "http://creativecommons.org", ""
+    )
+    assert "P-02" in page
 
 
 @pytest.mark.slow
