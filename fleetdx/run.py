@@ -41,6 +41,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 _WATCH_SECONDS = 2
 _DELIVER_SECONDS = 15
+LARGEST_REQUEST = 2_000_000
+"""Bytes that the console's server takes of a request, before any page looks at it."""
 _ATTEND_SECONDS = 15
 
 
@@ -125,7 +127,9 @@ def console_server(host: str, port: int, program: Program) -> BaseWSGIServer:
 
     provide(program.installation, program.store, program.accounting, program.rules.held_back)
     try:
-        return create_server(application, host=host, port=port, threads=4, ident=None)
+        return create_server(
+            application, host=host, port=port, threads=4, ident=None, max_request_body_size=LARGEST_REQUEST
+        )
     except OSError as error:
         raise CannotGoOn(f"cannot serve the console on {host}:{port}: {error.strerror}. Choose another port.") from None
 

@@ -5,12 +5,14 @@ nothing.
 from __future__ import annotations
 
 import json
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
+import httpx
 import pytest
 from console_pages import CAR, Console
 from diagnoses import DAY
@@ -184,3 +186,31 @@ def test_no_header_is_an_error_of_ours(send: Send, header: str) -> None:
     before = state()
     assert send(GOOD, header=header).status_code == 401
     assert state() == before
+
+
+def test_over_a_real_connection_sizes_are_honest_however_they_are_sent(send: Send, console: Console) -> None:
+    from waitress.server import create_server
+
+    from console.wsgi import application
+    from fleetdx.run import LARGEST_REQUEST
+
+    def post(payload: bytes, **how: Any) -> httpx.Response:
+        headers = {"X-Fleetdx-Signature": signature(SECRET, int(time.time()), payload)}
+        return httpx.post(f"{url}/api/outcomes/", headers=headers, timeout=60, **(how or {"content": payload}))
+
+    server = create_server(application, host="127.0.0.1", port=0, threads=2, max_request_body_size=LARGEST_REQUEST)
+    thread = threading.Thread(target=server.run, daemon=True)
+    thread.start()
+    url = f"http://127.0.0.1:{server.effective_port}"
+    try:
+        large = json.dumps(GOOD | {"cause": "x" * 70_000}).encode()
+        assert post(large).json()["reason"] == "too-large"
+        assert post(large, content=iter([large[:40_000], large[40_000:]])).json()["reason"] == "too-large"
+        assert post(b" " * 2_100_000).status_code == 413
+        whole = json.dumps(GOOD).encode()
+        answer = post(whole, content=iter([whole[:20], whole[20:]]))
+        assert (answer.status_code, answer.json()) == (200, {"ticket": KEY, "new": True})
+    finally:
+        server.close()
+        server.task_dispatcher.shutdown()
+        thread.join(timeout=5)

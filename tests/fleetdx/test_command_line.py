@@ -199,6 +199,14 @@ def test_a_ticket_system_that_cannot_work_stops_the_start(tmp_path: Path, config
     _is_one_message(answer)
 
 
+def test_a_key_of_inbound_outcomes_that_is_not_set_stops_the_start(tmp_path: Path, config: Path) -> None:
+    (config / "settings.yaml").write_text("outcomes: {secret_env: NO_SUCH_OUTCOMES_KEY}\n")
+    answer = fleetdx("run", "-c", config, "-d", tmp_path / "data")
+    assert answer.code == 3
+    assert "set the environment variable NO_SUCH_OUTCOMES_KEY" in answer.err
+    _is_one_message(answer)
+
+
 def test_a_console_whose_port_is_taken_does_not_start(tmp_path: Path, config: Path, somebody_listens: int) -> None:
     (config / "settings.yaml").write_text(f"console: {{port: {somebody_listens}}}\n")
     answer = fleetdx("run", "-c", config, "-d", tmp_path / "data")
