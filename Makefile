@@ -38,10 +38,11 @@ fuzz: setup  ## 100,000 inputs of any bytes to each decoder; with N=1000000 more
 test-faults: setup servers  ## crashes and outages: real processes, killed
 	$(BIN)/pytest -q -m faults $(ARGS)
 
-test-tickets: setup  ## the ticket connectors, each against its real server: installs Request Tracker and Redmine where it may
+test-tickets: setup  ## ticket connectors and faults against real servers: installs Request Tracker and Redmine where it may
 	@deploy/debian-packages dbconfig-no-thanks msmtp-mta request-tracker5 rt5-standalone rt5-db-sqlite \
 		redmine redmine-sqlite puma
-	FLEETDX_REQUIRE=roundup,rt,redmine $(BIN)/pytest -q tests/alerts/test_connectors.py tests/alerts/test_polling.py $(ARGS)
+	FLEETDX_REQUIRE=roundup,rt,redmine $(BIN)/pytest -q tests/alerts/test_connectors.py tests/alerts/test_continuing.py \
+		tests/alerts/test_ticket_faults.py tests/alerts/test_polling.py tests/alerts/test_smtp.py tests/alerts/test_jira.py tests/alerts/test_servicenow.py $(ARGS)
 
 bench-azure: setup servers  ## the walk through a public fleet's year, to real tickets
 	$(BIN)/python -m benchmarks.azure_pdm $(ARGS)
