@@ -228,7 +228,8 @@ class Tickets(Strict):
     password_env: SecretName | None = None
     secret_env: SecretName | None = None
     """Key under which a webhook's requests are signed."""
-    timeout_s: float = Field(default=10.0, ge=1, le=300)
+    timeout_s: float = Field(default=10.0, ge=1, le=30)
+    """Wait for one answer. A delivery asks up to eight times, within the five minutes for which a ticket is leased."""
     poll_seconds: float = Field(default=60.0, ge=1, le=86_400)
     """How often the ticket system is asked what became of open tickets."""
     retry_seconds: float = Field(default=30.0, ge=0.1, le=86_400)

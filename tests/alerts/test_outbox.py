@@ -226,6 +226,13 @@ def test_who_is_slow_is_not_overtaken_before_the_lease_ends(desk: Desk) -> None:
     assert overtaking == [(0, 0, 0, 0)]
 
 
+def test_a_lease_outlasts_a_delivery_whose_every_answer_takes_as_long_as_is_allowed() -> None:
+    from alerts.outbox import _LEASE
+
+    [longest] = [limit.le for limit in Tickets.model_fields["timeout_s"].metadata if hasattr(limit, "le")]
+    assert 8 * timedelta(seconds=longest) < _LEASE
+
+
 def test_a_case_of_an_asset_that_left_the_register_is_a_dead_letter_and_stops_nobody(desk: Desk) -> None:
     from alerts.outbox import deliver
     from alerts.tickets import compose
