@@ -34,6 +34,18 @@ def confirmed_records(until: datetime) -> Iterator[tuple[str, str, datetime, str
             yield FieldRecord.Kind.MAINTENANCE.value, alert.asset_id, outcome.at, f"{mode}: {outcome.action}"[:120]
 
 
+def confirmed_findings(until: datetime) -> Iterator[tuple[str, datetime, str, str, str, str]]:
+    """Yield (asset, instant, failure mode, cause, action, parts) of what was confirmed up to an instant.
+
+    The cause is the root cause where one was found; parts are separated by ``;``.
+    """
+    confirmed = Outcome.objects.filter(superseded_at=None, verdict=Outcome.Verdict.CONFIRMED, at__lte=until)
+    for outcome in confirmed.select_related("alert").order_by("at", "pk"):
+        mode = outcome.failure_mode or outcome.alert.failure_mode
+        parts = ";".join(map(str, outcome.parts))
+        yield outcome.alert.asset_id, outcome.at, mode, outcome.root_cause or outcome.cause, outcome.action, parts
+
+
 def sound_days(until: datetime) -> list[tuple[str, date, str]]:
     """Return (asset, day, failure mode) of the days on which an alert spoke before it was found, by an instant, that
     nothing was wrong.

@@ -12,7 +12,7 @@ import pandas as pd
 from django.db import connection, transaction
 from django.db.models import Model
 
-from alerts.labels import confirmed_records, sound_days
+from alerts.labels import confirmed_findings, confirmed_records, sound_days
 from alerts.models import Alert, AssetDayRun, FieldRecord, Score
 from alerts.plain import number, plain_contributions, plain_fault_log
 from alerts.probation import under_review
@@ -23,6 +23,7 @@ from alerts.speakers import note_speakers
 from config.installation import Installation
 from config.settings import Outcomes
 from diagnostics.records import AnomalyScore, AssetDay, DayOutcome
+from models.cases import OUTCOME_COLUMNS
 from models.panel import panel_index
 
 _ROWS = 500
@@ -128,7 +129,7 @@ class DjangoLedger:
     def field_records(self, asset_ids: Collection[str], until: int) -> dict[str, pd.DataFrame]:
         """Return ``failures`` and ``maintenance`` up to an instant (ns): ``asset_id``, ``time`` (ns), ``what``.
 
-        What the workshop confirmed and did is among them.
+        What the workshop confirmed and did is among them; ``outcomes`` is what it found (``models.cases``).
         """
         wanted = set(asset_ids)
         rows: defaultdict[str, list[tuple[str, int, str]]] = defaultdict(list)
@@ -139,7 +140,13 @@ class DjangoLedger:
         for kind, asset_id, found, what in confirmed_records(_instant(until)):
             if asset_id in wanted:
                 rows[kind].append((asset_id, round(found.timestamp() * 1000) * 1_000_000, what))
-        return {
+        answers = [
+            (asset_id, round(at.timestamp() * 1000) * 1_000_000, *words)
+            for asset_id, at, *words in confirmed_findings(_instant(until))
+            if asset_id in wanted
+        ]
+        outcomes = pd.DataFrame(answers, columns=list(OUTCOME_COLUMNS)).astype({"time": "int64"})
+        return {"outcomes": outcomes} | {
             name: pd.DataFrame(sorted(rows[kind], key=itemgetter(1)), columns=["asset_id", "time", "what"]).astype(
                 {"time": "int64"}
             )

@@ -192,6 +192,8 @@ class Models(Strict):
     """How far ahead the failure model looks, where enough failures are known to learn from."""
     min_probability: float = Field(default=0.5, gt=0, lt=1)
     """Probability of a failure within the horizon below which it raises nothing."""
+    learn: tuple[Literal["failure", "casebase"], ...] = ("failure", "casebase")
+    """What is learned from failures. The failure model raises where it knows a mode, else the case base; it ranks."""
     detectors: tuple[Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,47}$")], ...] = Field(
         default=("robust_z", "pca", "isolation_forest"), min_length=1, max_length=16
     )

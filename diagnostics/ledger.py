@@ -26,7 +26,11 @@ class Ledger(Protocol):
         """Write the outcomes, and the alerts and tickets that follow from them, in one transaction."""
 
     def field_records(self, asset_ids: Collection[str], until: int) -> Mapping[str, pd.DataFrame]:
-        """Return ``failures`` and ``maintenance`` up to an instant (ns): ``asset_id``, ``time`` (ns), ``what``."""
+        """Return ``failures`` and ``maintenance`` up to an instant (ns): ``asset_id``, ``time`` (ns), ``what``.
+
+        What the workshop confirmed is among the failures. A ledger that keeps what it found of these returns that as
+        ``outcomes`` too, with the columns ``OUTCOME_COLUMNS`` of ``models.cases``.
+        """
 
     def sound_days(self, asset_ids: Collection[str], until: int) -> pd.DataFrame:
         """Return the asset-days of which the workshop said up to an instant (ns) that nothing was wrong with them:

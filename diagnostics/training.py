@@ -19,6 +19,7 @@ from diagnostics.daily import ActiveModel, idle_days, without_incomplete
 from diagnostics.ledger import Ledger
 from diagnostics.shadow import shadow_objection
 from models.candidate import Candidate, candidate_of, dismiss, hold, nominate
+from models.casebase import CaseBase
 from models.derive import derived_panel
 from models.drift import drift
 from models.ensemble import Ensemble, further_columns
@@ -193,7 +194,11 @@ class Trainer:
         except ValueError as error:
             log.warning("No model for %s yet: %s", asset_type.id, error)
             return None
-        learned = TypeModel(ensemble, self._failure_model(known, derived, records, sound, zones))
+        learned = TypeModel(
+            ensemble,
+            self._failure_model(known, derived, records, sound, zones) if "failure" in settings.learn else None,
+            self._casebase(derived, records, zones) if "casebase" in settings.learn else None,
+        )
         days = base.index.get_level_values(1)
         version = self._registry.save(
             asset_type.id,
@@ -233,6 +238,27 @@ class Trainer:
             )
         except ValueError as error:
             log.info("No failure model yet: %s", error)
+            return None
+
+    def _casebase(
+        self, derived: pd.DataFrame, records: Mapping[str, pd.DataFrame], zones: Mapping[str, ZoneInfo]
+    ) -> CaseBase | None:
+        """Count patterns and cases; without failures it still learns what is quiet."""
+        settings = self._settings.models
+        try:
+            return CaseBase.fit(
+                derived,
+                records["maintenance"],
+                records["failures"],
+                records.get("outcomes"),
+                horizon_days=settings.horizon_days,
+                false_tickets_per_100_asset_days=settings.false_tickets_per_100_asset_days,
+                min_probability=settings.min_probability,
+                min_completeness=self._settings.daily.min_completeness,
+                zones=zones,
+            )
+        except ValueError as error:
+            log.info("No case base yet: %s", error)
             return None
 
     def _assets(self, asset_type: AssetType) -> list[str]:

@@ -1,4 +1,4 @@
-"""All that was learned of one asset type: the anomaly ensemble, and the failure model where failures are known."""
+"""All that was learned of one asset type: the anomaly ensemble; from failures, the failure model and the case base."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
+from models.casebase import CASEBASE, CaseBase
 from models.ensemble import Ensemble
 from models.failure import FailureModel
 
@@ -18,6 +19,7 @@ class TypeModel:
 
     ensemble: Ensemble
     failure: FailureModel | None = None
+    casebase: CaseBase | None = None
 
     def save(self, folder: Path) -> None:
         """Write everything into an existing, empty folder, without pickle."""
@@ -25,9 +27,13 @@ class TypeModel:
         if self.failure is not None:
             (folder / _FAILURE).mkdir()
             self.failure.save(folder / _FAILURE)
+        if self.casebase is not None:
+            (folder / CASEBASE).mkdir()
+            self.casebase.save(folder / CASEBASE)
 
     @classmethod
     def load(cls, folder: Path) -> Self:
         """Read back what ``save`` wrote. Raises ``ValueError`` where a file can't be read."""
         failure = FailureModel.load(folder / _FAILURE) if (folder / _FAILURE).is_dir() else None
-        return cls(Ensemble.load(folder), failure)
+        casebase = CaseBase.load(folder / CASEBASE) if (folder / CASEBASE).is_dir() else None
+        return cls(Ensemble.load(folder), failure, casebase)
