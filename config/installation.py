@@ -5,6 +5,7 @@ sites.yaml          the depots
 assets.csv          the register
 asset_types/*.yaml  one file for each type, called as the type is
 knowledge/*.yaml    failure modes, procedures, drawings, parts (optional)
+knowledge/stock/*.csv  what the depots have in stock, one file for each site (optional)
 rules/*.yaml        expert rules (optional), each with its *_test.yaml; their content is read by the diagnostics,
                     as is that of approvals.yaml
 """
@@ -13,7 +14,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
 from typing import Annotated, TypeVar
@@ -21,7 +22,8 @@ from typing import Annotated, TypeVar
 from pydantic import Field
 
 from config import knowledge as knowledge_files
-from config.knowledge import Knowledge
+from config import stock
+from config.knowledge import DIRECTIONS, Knowledge, Vocabulary
 from config.nearest import did_you_mean, nearest
 from config.register import Asset, AssetId, AssetType, Register, Site, Strict
 from config.settings import Settings
@@ -72,7 +74,12 @@ def load(folder: Path) -> Installation:
     sites = attempt(_sites)
     asset_types = attempt(_asset_types)
     rows = attempt(_asset_rows)
-    knowledge = attempt(lambda folder: knowledge_files.load(_yaml_files(folder / "knowledge"), folder))
+    vocabulary = _vocabulary(rows, asset_types)
+    knowledge = attempt(lambda folder: knowledge_files.load(_yaml_files(folder / "knowledge"), folder, vocabulary))
+    if sites and knowledge:
+        known, tables = knowledge, folder / "knowledge" / stock.FOLDER
+        counted = attempt(lambda folder: stock.load(tables, sites, known.parts, folder))
+        knowledge = replace(known, stock=counted or {})
     assets = attempt(lambda folder: _assets(rows, sites, asset_types)) if rows else ()
     if problems or not (settings and sites and asset_types and knowledge and assets is not None):
         raise ConfigError(problems)
@@ -90,6 +97,7 @@ def files_of(folder: Path) -> Iterator[Path]:
     yield from (folder / name for name in FILES if (folder / name).is_file())
     for name in FOLDERS:
         yield from _yaml_files(folder / name)
+    yield from stock.files(folder / "knowledge" / stock.FOLDER)
 
 
 def digest_of(folder: Path) -> str:
@@ -172,6 +180,22 @@ def _asset_types(folder: Path) -> Mapping[str, AssetType]:
     if problems:
         raise ConfigError(problems)
     return found
+
+
+def _vocabulary(
+    table: tuple[Source, list[dict[str, str]]] | None, asset_types: Mapping[str, AssetType] | None
+) -> Vocabulary:
+    """Return what knowledge may name; nothing of a kind is checked where its file could not be read."""
+    attributes = None if table is None else {name for row in table[1] for name in row}.difference(_COLUMNS, _DATES)
+    symptoms = None
+    if asset_types is not None and not any(kind.open_vocabulary for kind in asset_types.values()):
+        symptoms = {f"faults.{fault.code}" for kind in asset_types.values() for fault in kind.faults} | {
+            f"{signal.name}.{direction}"
+            for kind in asset_types.values()
+            for signal in kind.signals
+            for direction in DIRECTIONS
+        }
+    return Vocabulary(attributes, symptoms)
 
 
 _COLUMNS = ("asset_id", "asset_type", "site")

@@ -6,17 +6,30 @@ A reference is written ``kind:id``: ``procedure:AIR-017``, ``drawing:AIR-D-204``
 from __future__ import annotations
 
 from calendar import monthrange
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
+from config.mistakes import Mistakes, Where
 from config.nearest import did_you_mean
 from config.register import Asset, Code, Name, Strict, Text
 from config.source import ConfigError, Problem, Source, load_yaml, validate
+from config.stock import Stocks
+from config.validity import Validity
+
+Link = Annotated[str, Field(pattern=r"^https?://[^\s<>]+$", max_length=500)]
+Share = Annotated[float, Field(ge=0, le=1)]
+SymptomName = Annotated[
+    str,
+    Field(pattern=r"^(faults\.[A-Za-z0-9][A-Za-z0-9._-]{0,31}|[a-z][a-z0-9_]{0,47}\.(high|low|spread))$"),
+]
+"""A symptom as ``models.symptoms`` calls it: ``faults.A2101``, ``compressor_duty.high``."""
+DIRECTIONS = ("high", "low", "spread")
+"""In which way a signal may be unlike its asset's past."""
 
 
 class Procedure(Strict):
@@ -27,6 +40,9 @@ class Procedure(Strict):
     minutes: int = Field(gt=0, le=10_000)
     """Working time that it usually takes."""
     steps: tuple[Text, ...] = Field(min_length=1, max_length=50)
+    url: Link | None = None
+    """Where the whole document is kept."""
+    valid: Validity = Validity()
 
 
 class Drawing(Strict):
@@ -35,6 +51,8 @@ class Drawing(Strict):
     id: Code
     title: Text
     sheet: str = Field(default="", max_length=50)
+    url: Link | None = None
+    valid: Validity = Validity()
 
 
 class Part(Strict):
@@ -63,6 +81,37 @@ class Warranty(Strict):
         return date(year, month + 1, min(asset.commissioned.day, monthrange(year, month + 1)[1]))
 
 
+class Symptom(Strict):
+    """What is expected to show before a failure, and how often it shows without one: shares of days, 0 to 1."""
+
+    seen: SymptomName
+    before: Share
+    otherwise: Share
+
+
+class Cause(Strict):
+    """Why an asset fails in this way. ``share``: of the failures that it is expected to be behind."""
+
+    code: Code
+    title: Text
+    share: Share = 0.0
+
+
+class Repair(Strict):
+    """What is done about it; ``share`` of the failures in which it is expected, and what it needs.
+
+    ``recorded_as``: how maintenance records and outcomes call it, whatever its case; its code is known by itself.
+    """
+
+    code: Code
+    title: Text
+    share: Share = 0.0
+    procedure: Code | None = None
+    parts: Mapping[Code, Share] = Field(default_factory=dict)
+    """For a part, the share of these repairs that it is fitted in."""
+    recorded_as: tuple[Annotated[str, Field(min_length=1, max_length=120)], ...] = Field(default=(), max_length=20)
+
+
 class FailureMode(Strict):
     """One way in which an asset fails, and what a technician needs to act before it does."""
 
@@ -79,6 +128,37 @@ class FailureMode(Strict):
     safety: Text | None = None
     """What could hurt the person who does the repair."""
     warranty: Warranty | None = None
+    mtbf_days: float | None = Field(default=None, gt=0, le=1_000_000)
+    """Mean days between two such failures of one asset, as experience says: believed until there are cases."""
+    symptoms: tuple[Symptom, ...] = Field(default=(), max_length=50)
+    causes: tuple[Cause, ...] = Field(default=(), max_length=50)
+    repairs: tuple[Repair, ...] = Field(default=(), max_length=50)
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        mistakes: list[tuple[Where, str]] = []
+        for kind, key, names in (
+            ("symptoms", "seen", [symptom.seen for symptom in self.symptoms]),
+            ("causes", "code", [cause.code for cause in self.causes]),
+            ("repairs", "code", [repair.code for repair in self.repairs]),
+        ):
+            given = ((number, name) for number, name in enumerate(names) if name in names[:number])
+            mistakes += [((kind, number, key), f"{name!r} is given twice") for number, name in given]
+        whole = sum(cause.share for cause in self.causes)
+        if whole > 1 + 1e-9:
+            mistakes.append((("causes",), f"the shares make {whole:.3g} together; a failure has one cause"))
+        if mistakes:
+            raise Mistakes(mistakes)
+        return self
+
+    @property
+    def part_shares(self) -> Mapping[str, float]:
+        """The share of failures in which each part is expected to be fitted, by its repairs taken as independent."""
+        spared: dict[str, float] = {}
+        for repair in self.repairs:
+            for part, share in repair.parts.items():
+                spared[part] = spared.get(part, 1.0) * (1.0 - repair.share * share)
+        return {part: 1.0 - share for part, share in spared.items()}
 
     @property
     def advise(self) -> tuple[str, ...]:
@@ -118,6 +198,7 @@ class Knowledge:
     drawings: Mapping[str, Drawing] = field(default_factory=dict)
     parts: Mapping[str, Part] = field(default_factory=dict)
     failure_modes: Mapping[str, FailureMode] = field(default_factory=lambda: {ANOMALY.code: ANOMALY})
+    stock: Stocks = field(default_factory=dict)
 
     def resolve(self, reference: str) -> Procedure | Drawing | Part:
         """Return what a reference such as ``procedure:AIR-017`` names.
@@ -147,7 +228,15 @@ class _File(Strict):
     failure_modes: tuple[FailureMode, ...] = ()
 
 
-def load(files: Iterable[Path], folder: Path) -> Knowledge:
+@dataclass(frozen=True, slots=True)
+class Vocabulary:
+    """What the rest of an installation has names for: attributes of assets, and symptoms. ``None``: not checked."""
+
+    attributes: Collection[str] | None = None
+    symptoms: Collection[str] | None = None
+
+
+def load(files: Iterable[Path], folder: Path, vocabulary: Vocabulary = Vocabulary()) -> Knowledge:
     """Read the files of a knowledge folder; messages call them relative to ``folder``.
 
     Raises:
@@ -169,6 +258,7 @@ def load(files: Iterable[Path], folder: Path) -> Knowledge:
     )
     if not problems:  # a file that could not be read may hold what another refers to
         problems += [problem for source, file in read for problem in _loose_ends(source, file, knowledge)]
+    problems += [problem for source, file in read for problem in _strange_names(source, file, vocabulary)]
     if problems:
         raise ConfigError(problems)
     return knowledge
@@ -191,9 +281,37 @@ def _collect(read: list[tuple[Source, _File]], kind: str, key: str, problems: li
 
 def _loose_ends(source: Source, file: _File, knowledge: Knowledge) -> Iterable[Problem]:
     for number, mode in enumerate(file.failure_modes):
+        for place, repair in enumerate(mode.repairs):
+            where: Where = ("failure_modes", number, "repairs", place)
+            if repair.procedure is not None and repair.procedure not in knowledge.procedures:
+                hint = did_you_mean(repair.procedure, knowledge.procedures)
+                yield source.problem((*where, "procedure"), f"unknown procedure {repair.procedure!r}{hint}")
+            for part in repair.parts:
+                if part not in knowledge.parts:
+                    yield source.problem(
+                        (*where, "parts", part), f"unknown part {part!r}{did_you_mean(part, knowledge.parts)}"
+                    )
         for kind in ("procedures", "drawings", "parts"):
             known = getattr(knowledge, kind)
             for index, name in enumerate(getattr(mode, kind)):
                 if name not in known:
                     message = f"unknown {kind.removesuffix('s')} {name!r}{did_you_mean(name, known)}"
                     yield source.problem(("failure_modes", number, kind, index), message)
+
+
+def _strange_names(source: Source, file: _File, vocabulary: Vocabulary) -> Iterable[Problem]:
+    """Symptoms that no asset type can show, and attributes that no asset has."""
+    if vocabulary.symptoms is not None:
+        for number, mode in enumerate(file.failure_modes):
+            for place, symptom in enumerate(mode.symptoms):
+                if symptom.seen not in vocabulary.symptoms:
+                    message = f"unknown symptom {symptom.seen!r}{did_you_mean(symptom.seen, vocabulary.symptoms)}"
+                    yield source.problem(("failure_modes", number, "symptoms", place, "seen"), message)
+    if vocabulary.attributes is not None:
+        kinds: dict[str, tuple[Procedure | Drawing, ...]] = {"procedures": file.procedures, "drawings": file.drawings}
+        for kind, items in kinds.items():
+            for number, item in enumerate(items):
+                for name in item.valid.names:
+                    if name not in vocabulary.attributes:
+                        message = f"no asset has an attribute {name!r}{did_you_mean(name, vocabulary.attributes)}"
+                        yield source.problem((kind, number, "valid"), message)

@@ -28,6 +28,7 @@ def test_the_sample_is_the_fleet_it_says() -> None:
         "train": "EMU-04",
         "car": "motor car",
         "maker": "Example Rolling Stock",
+        "software": "3.6",
     }
 
 
