@@ -29,6 +29,23 @@ def plain_diagnosis(diagnosis: Diagnosis) -> Json:
             {"feature": item.feature, "value": number(item.value), "normal": number(item.normal)}
             for item in diagnosis.evidence
         ],
+        "ranking": [
+            {
+                "failure_mode": one.failure_mode,
+                "probability": number(one.probability),
+                "cases": one.cases,
+                "voices": list(one.voices),
+            }
+            for one in diagnosis.ranking
+        ],
+        **{
+            name: [{"code": c.code, "probability": number(c.probability), "cases": c.cases} for c in some]
+            for name, some in (
+                ("causes", diagnosis.causes),
+                ("repairs", diagnosis.repairs),
+                ("parts", diagnosis.parts),
+            )
+        },
     }
 
 

@@ -6,12 +6,12 @@ Pure: from plain values to text. ``compose`` at the end reads the tables for it.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from alerts.advice import Advice, Line, advice, percent
 from alerts.carried import Carried, carried_data, carried_lines, whose
 from alerts.connectors.connector import Permanent, TicketDraft
 from alerts.feature_words import feature_title
@@ -19,7 +19,7 @@ from alerts.fingerprint import ticket_key
 from alerts.models import Alert, AssetDayRun, Ticket
 from alerts.recurrence import recurrences
 from config.installation import Installation
-from config.knowledge import OWN_MODES, Drawing, FailureMode, Knowledge, Part, Procedure
+from config.knowledge import OWN_MODES, FailureMode, Knowledge
 from config.register import SEVERITIES, Asset, AssetType, Language, Site, Text
 from config.units import printed
 
@@ -34,6 +34,10 @@ _WORDS: Mapping[str, tuple[str, str]] = {
     "faults": ("Fault log of the last days", "近日故障记录"),
     "freeze": ("freeze frame", "冻结帧"),
     "do": ("What to do", "处理步骤"),
+    "probability": ("Probability", "概率"),
+    "modes": ("Failure modes that come into question", "可能的故障模式"),
+    "causes": ("Candidate causes", "可能原因"),
+    "repairs": ("Repairs, the most probable first", "维修措施（按可能性排序）"),
     "parts": ("Probable parts", "可能需要的备件"),
     "drawings": ("Drawings", "图纸"),
     "safety": ("Safety", "安全提示"),
@@ -100,6 +104,11 @@ class Case:
     recurrence_days: int = 0
     """How often it came back in so many days."""
 
+    @property
+    def today(self) -> date:
+        """The day at the site on which it became known."""
+        return self.known_at.astimezone(self.site.zone).date()
+
 
 @dataclass(frozen=True, slots=True)
 class Repeated:
@@ -125,7 +134,7 @@ def draft(case: Case, knowledge: Knowledge) -> TicketDraft:
         asset_id=case.asset.id,
         failure_mode=case.failure_mode.code,
         severity=case.severity,
-        data=_data(case),
+        data=_data(case, knowledge),
     )
 
 
@@ -134,11 +143,13 @@ def _lines(case: Case, knowledge: Knowledge, language: Language) -> list[str]:
         return word(name, language)
 
     mode = case.failure_mode
+    told = advice(case.diagnosis, mode, case.asset, knowledge, case.today, language)
     lines = [
         str(case.diagnosis["text"][language]),
         "",
         f"{say('act_by')}: {local_time(case.act_by, case.site.zone)}",
         f"{say('severity')}: {say(case.severity)}",
+        *_probability(told, language),
         *_recurrence(case, language),
         f"{say('asset')}: {case.asset.id}, {case.asset_type.title.in_language(language)}",
         f"{say('site')}: {case.site.title}",
@@ -159,7 +170,7 @@ def _lines(case: Case, knowledge: Knowledge, language: Language) -> list[str]:
         lines += ["", f"{say('faults')}:", *(_fault(line, case, language) for line in case.faults)]
     if mode.safety is not None:
         lines += ["", f"{say('safety')}: {mode.safety.in_language(language)}"]
-    lines += _advice(case, knowledge, language)
+    lines += _advice(told, language)
     skill = f"{say('skill')}: {mode.skill_level}"
     if mode.skill_level > case.site.skill_level:
         skill += f" ({say('beyond')})"
@@ -190,32 +201,38 @@ def warranty(asset: Asset, mode: FailureMode, on: date, language: Language) -> s
     return f"{state}; {mode.warranty.terms.in_language(language)}" if mode.warranty is not None else state
 
 
-def advised(
-    case_references: Sequence[str], mode: FailureMode, knowledge: Knowledge
-) -> list[Procedure | Drawing | Part]:
-    """Return what the diagnosis and the failure mode refer to, each once, the diagnosis' own first.
-
-    A diagnosis may be older than the knowledge base: what it refers to and is no longer there is left out.
-    """
-    found = []
-    for reference in dict.fromkeys([*case_references, *mode.advise]):
-        with suppress(KeyError):
-            found.append(knowledge.resolve(reference))
-    return found
+def _probability(told: Advice, language: Language) -> list[str]:
+    if told.probability is None:
+        return []
+    return [f"{word('probability', language)}: {percent(told.probability)}" + _bracketed(told.rests_on)]
 
 
-def _advice(case: Case, knowledge: Knowledge, language: Language) -> list[str]:
-    items = advised(case.diagnosis["advise"], case.failure_mode, knowledge)
+def _advice(told: Advice, language: Language) -> list[str]:
+    """Write what is probable, what to do, and with what; a list that is empty has no heading."""
     lines: list[str] = []
-    for item in items:
-        if isinstance(item, Procedure):
-            lines += ["", f"{word('do', language)}: {item.title.in_language(language)} [{item.id}]"]
-            lines += [f"  {n}. {step.in_language(language)}" for n, step in enumerate(item.steps, 1)]
-    for kind, name in ((Part, "parts"), (Drawing, "drawings")):
-        titles = [f"{item.title.in_language(language)} [{item.id}]" for item in items if isinstance(item, kind)]
-        if titles:
-            lines.append(f"{word(name, language)}: {'; '.join(titles)}")
+    for name, listed in (("modes", told.modes), ("causes", told.causes), ("repairs", told.repairs)):
+        if listed:
+            lines += ["", f"{word(name, language)}:"]
+            numbered = name == "repairs"
+            lines += [f"  {n}. {_line(one)}" if numbered else f"  {_line(one)}" for n, one in enumerate(listed, 1)]
+    for procedure in told.procedures:
+        lines += ["", f"{word('do', language)}: {_line(procedure.heading)}"]
+        lines += [f"  {n}. {step}" for n, step in enumerate(procedure.steps, 1)]
+    for name, listed in (("parts", told.parts), ("drawings", told.drawings)):
+        if listed:
+            lines += ["", f"{word(name, language)}:", *(f"  {_line(one)}" for one in listed)]
     return lines
+
+
+def _line(one: Line) -> str:
+    text = one.title + (f" [{one.reference}]" if one.reference else "")
+    figures = ", ".join(part for part in (percent(one.share), one.rests_on) if part)
+    text += f": {figures}" if figures else ""
+    return "; ".join(part for part in (text, one.note, one.url) if part)
+
+
+def _bracketed(text: str) -> str:
+    return f" ({text})" if text else ""
 
 
 def _evidence(item: Mapping[str, Any], case: Case, language: Language) -> str:
@@ -252,7 +269,17 @@ def _fault(line: FaultLine, case: Case, language: Language) -> str:
     return text
 
 
-def _data(case: Case) -> dict[str, Any]:
+def _data(case: Case, knowledge: Knowledge) -> dict[str, Any]:
+    stock = knowledge.stock.get(case.site.id, {})
+    parts = [
+        part
+        | (
+            {"in_stock": stock[part["code"]].quantity, "counted": str(stock[part["code"]].counted)}
+            if part["code"] in stock
+            else {}
+        )
+        for part in case.diagnosis.get("parts", ())
+    ]
     return {
         "asset_id": case.asset.id,
         "asset_type": case.asset.asset_type,
@@ -264,6 +291,12 @@ def _data(case: Case) -> dict[str, Any]:
         "known_at": case.known_at.astimezone(UTC).isoformat(),
         "act_by": case.act_by.astimezone(UTC).isoformat(),
         "source": case.diagnosis["source"],
+        "probability": case.diagnosis.get("probability"),
+        "failure_modes": list(case.diagnosis.get("ranking", ())),
+        "causes": list(case.diagnosis.get("causes", ())),
+        "repairs": list(case.diagnosis.get("repairs", ())),
+        "parts": parts,
+        "skill_level": case.failure_mode.skill_level,
         "evidence": list(case.diagnosis["evidence"]),
         "faults": [{"day": str(f.day), "code": f.code, "count": f.count} for f in case.faults],
         "url": case.console_url,

@@ -18,6 +18,8 @@ from config.knowledge import ANOMALY, Knowledge
 from config.operating_day import day_bounds
 from config.register import AssetType, Register, Site
 from config.settings import Settings
+from diagnostics.advice import with_advice
+from diagnostics.case_view import CaseView, case_views, priors
 from diagnostics.condition import healths
 from diagnostics.diagnose import AnomalyVerdict, anomaly_diagnosis, answers_of, merged, rule_diagnoses
 from diagnostics.expression import Frame
@@ -37,6 +39,7 @@ from models.health import health
 from models.labels import local_days
 from models.panel import panel_index, panel_rows
 from models.service import service_columns
+from models.symptoms import WINDOW_DAYS
 from models.threshold import anomalous
 from models.type_model import TypeModel
 from telemetry.store import TelemetryStore
@@ -120,7 +123,7 @@ class DailyCycle:
         rules = self._rules.for_type(asset_type.id)
         back = max([rule.days for rule in rules], default=1)
         if model is not None:
-            back = max(back, model.ensemble.persistence.n)
+            back = max(back, model.ensemble.persistence.n, WINDOW_DAYS)
         min_completeness = self._settings.daily.min_completeness
         derived = panel.iloc[:0]
         if rules or model is not None:  # else nobody reads what the day means against other days
@@ -140,6 +143,7 @@ class DailyCycle:
         frame = Frame(read_by_rules, self._sites)
         results = self._rules.evaluate(asset_type.id, frame, self._register.assets)
         inputs = self._failure_inputs(model, panel, derived, base.index, site, days[-1])
+        cases = self._case_inputs(model, derived, site, days[-1])
         of_day = base.index.get_level_values(1).to_numpy().astype("datetime64[D]")
         verdicts_of_days: dict[date, dict[str, AnomalyVerdict]] = {}
         for day in days:
@@ -160,7 +164,7 @@ class DailyCycle:
             for asset_id, verdict in verdicts.items():
                 assert model is not None
                 # Once failures are known to learn from, what is merely strange is for a person to look at.
-                ticket = "review" if model.learned.failure is not None else self._settings.models.ticket
+                ticket = "review" if model.learned.knows_failures else self._settings.models.ticket
                 diagnoses[asset_id].append(
                     anomaly_diagnosis(
                         asset_id, day, end, verdict, self._settings.models, model.version, ticket, asset_type
@@ -169,7 +173,7 @@ class DailyCycle:
             by_models = {asset_id: {ANOMALY.code: verdict.health} for asset_id, verdict in verdicts.items()}
             ruled = {asset_id: tuple(of_asset) for asset_id, of_asset in diagnoses.items()}
             for asset_id, forecast in self._foreseen(model, inputs, asset_ids, day, end, settling).items():
-                diagnoses[asset_id] = merged([*diagnoses[asset_id], *forecast.diagnoses])
+                diagnoses[asset_id] += forecast.diagnoses
                 by_models[asset_id] |= forecast.health
                 verdict = verdicts[asset_id]
                 verdicts[asset_id] = verdict._replace(scores=verdict.scores + forecast.scores)
@@ -178,6 +182,13 @@ class DailyCycle:
                 for asset_id, score in shadow_scores(newer.ensemble, newer.version, today, day).items():
                     verdict = verdicts[asset_id]
                     verdicts[asset_id] = verdict._replace(scores=(*verdict.scores, score))
+            views = self._by_cases(model, cases, derived, asset_ids, day, end, settling)
+            for asset_id, said in diagnoses.items():
+                view = views.get(asset_id)
+                if view is not None:
+                    said += view.diagnoses
+                advised = with_advice(said, view, self._knowledge) if self._for_readers else said
+                diagnoses[asset_id] = merged(advised)
             verdicts_of_days[day] = verdicts
             if day == days[-1]:
                 self._remember(asset_type, site, panel, verdicts_of_days)
@@ -303,6 +314,46 @@ class DailyCycle:
             explained=self._for_readers,
         )
 
+    def _case_inputs(
+        self, model: ActiveModel | None, derived: pd.DataFrame, site: Site, last: date
+    ) -> pd.DataFrame | None:
+        """Return the symptoms of the rows of ``derived``, if there is a case base; a row sees no later record."""
+        if model is None or model.learned.casebase is None:
+            return None
+        assets = list(derived.index.get_level_values(0).unique())
+        records = self._ledger.field_records(assets, day_bounds(site.zone, last)[1] - 1)
+        events = pd.concat([records[kind][["asset_id", "time"]] for kind in ("failures", "maintenance")])
+        expected = priors(self._knowledge, list(derived.columns))
+        return model.learned.casebase.inputs(derived, events, expected, dict.fromkeys(assets, site.zone))
+
+    def _by_cases(
+        self,
+        model: ActiveModel | None,
+        cases: pd.DataFrame | None,
+        derived: pd.DataFrame,
+        asset_ids: list[str],
+        day: date,
+        end: int,
+        settling: Mapping[str, int],
+    ) -> dict[str, CaseView]:
+        """Return what the case base says, if there is one; the failure model decides of the modes that it knows."""
+        if model is None or model.learned.casebase is None or cases is None:
+            return {}
+        failure = model.learned.failure
+        return case_views(
+            model.learned.casebase,
+            model.version,
+            cases,
+            derived,
+            asset_ids,
+            day,
+            end,
+            settling,
+            failure.modes if failure is not None else (),
+            self._settings.models,
+            self._knowledge,
+        )
+
     def _remember(
         self,
         asset_type: AssetType,
@@ -337,8 +388,9 @@ class DailyCycle:
         for asset_id, done in self._ledger.done(asset_ids, day + timedelta(days=1), date.max):
             done_until[asset_id] = max(done, done_until.get(asset_id, done))
         until = day_bounds(site.zone, max(done_until.values()))[1] if done_until else end
-        frames = self._ledger.field_records(asset_ids, until - 1).values()
-        records = pd.concat([frame[["asset_id", "time"]] for frame in frames], ignore_index=True)
+        kept = self._ledger.field_records(asset_ids, until - 1)
+        frames = [kept[kind][["asset_id", "time"]] for kind in ("failures", "maintenance")]
+        records = pd.concat(frames, ignore_index=True)
         if records.empty:
             return {}
         records["day"] = local_days(records, dict.fromkeys(asset_ids, site.zone))

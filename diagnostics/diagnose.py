@@ -181,7 +181,8 @@ def _speaker(candidates: Sequence[Diagnosis]) -> Diagnosis:
     speaker = max(holding, key=lambda d: (SEVERITIES.index(d.severity), d.ticket == "auto", -d.act_within_hours))
     suppresses = dict.fromkeys(mode for d in holding for mode in d.suppresses)
     known = [d.probability for d in candidates if d.probability is not None]
-    return replace(speaker, suppresses=tuple(suppresses), probability=max(known, default=None))
+    probability = speaker.probability if speaker.probability is not None else max(known, default=None)
+    return replace(speaker, suppresses=tuple(suppresses), probability=probability)
 
 
 def instant(at: int) -> datetime:

@@ -91,6 +91,26 @@ class Evidence(NamedTuple):
     normal: float
 
 
+class Candidate(NamedTuple):
+    """A cause, a repair or a part by its code: how probable it is (0 to 1), and in how many cases it was."""
+
+    code: str
+    probability: float
+    cases: int
+
+
+class RankedMode(NamedTuple):
+    """A failure mode among all that come into question: probability within the horizon, cases, and who spoke of it.
+
+    ``voices``: ``rule``, ``failure`` (the failure model), ``casebase``.
+    """
+
+    failure_mode: str
+    probability: float
+    cases: int
+    voices: tuple[str, ...]
+
+
 @dataclass(frozen=True, slots=True)
 class Diagnosis:
     """What is believed to be wrong with one asset, who says so, and by when to act.
@@ -118,6 +138,11 @@ class Diagnosis:
     suppresses: tuple[str, ...] = ()
     """Failure modes that this diagnosis explains, so that they raise nothing of their own."""
     evidence: tuple[Evidence, ...] = ()
+    ranking: tuple[RankedMode, ...] = ()
+    """Failure modes that come into question, the most probable first, this one among them; where it holds."""
+    causes: tuple[Candidate, ...] = ()
+    repairs: tuple[Candidate, ...] = ()
+    parts: tuple[Candidate, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

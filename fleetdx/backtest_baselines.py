@@ -58,7 +58,7 @@ def baseline_tickets(
                 "any_fault": baselines.any_fault(panel),
                 "last_value_limits": baselines.outside_limits(last_values, np.asarray(sound) & learning),
             }
-            repaired = _days_of(records.values(), site)
+            repaired = _days_of((records["failures"], records["maintenance"]), site)
             wait = int(allowance(site, program.installation.settings.daily).total_seconds()) * NS
             for name, flag in flagged.items():
                 flags[name].append(flag)

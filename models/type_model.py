@@ -21,6 +21,11 @@ class TypeModel:
     failure: FailureModel | None = None
     casebase: CaseBase | None = None
 
+    @property
+    def knows_failures(self) -> bool:
+        """Whether any part can say of a failure mode how probable it is, calibrated on cases."""
+        return self.failure is not None or (self.casebase is not None and bool(self.casebase.lines))
+
     def save(self, folder: Path) -> None:
         """Write everything into an existing, empty folder, without pickle."""
         self.ensemble.save(folder)

@@ -14,13 +14,14 @@ from django.utils.translation import gettext
 from django.views.decorators.http import require_GET, require_POST
 
 from alerts import review
+from alerts.advice import Line, advice, percent
 from alerts.models import Alert, AssetDayRun, Score
 from alerts.silence import OURSELVES
-from alerts.tickets import advised, failure_mode_of, figure, local_time, unit_of, warranty, word
+from alerts.tickets import failure_mode_of, figure, local_time, unit_of, warranty, word
 from config.installation import Installation
-from config.knowledge import Drawing, FailureMode, Part, Procedure
+from config.knowledge import FailureMode
 from config.operating_day import NS
-from config.register import Asset, AssetType, Site, Text
+from config.register import Asset, AssetType, Site
 from console.context import provided
 from console.found import found
 from console.handling import handling
@@ -33,6 +34,7 @@ from models.ensemble import ENSEMBLE
 _FAULT_ROWS = 40
 _HEALTH_DAYS = 30
 _BAR = 150
+_SHORT_BAR = 70
 
 
 @require_GET
@@ -73,7 +75,7 @@ def page(request: HttpRequest, alert_id: int) -> HttpResponse:
             "score_day": str(alert.last_true_day),
             "contributions": _contributions(alert, asset_type),
             "fault_log": list(_fault_log(alert.asset_id, asset_type, site.zone, first, last)),
-            **_advice(latest.diagnosis["advise"], mode, installation, site),
+            **_advice(latest.diagnosis, mode, installation, asset, site),
             "handling": handling(alert, site, installation, request.user, datetime.now(UTC)),
             "asset_facts": _asset_facts(asset, asset_type, site),
             "course": _course(alert),
@@ -159,27 +161,32 @@ def _clock(at: int, zone: ZoneInfo) -> str:
     return f"{datetime.fromtimestamp(at // NS, UTC).astimezone(zone):%H:%M}"
 
 
-def _advice(references: list[str], mode: FailureMode, installation: Installation, site: Site) -> dict[str, object]:
+def _advice(
+    diagnosis: Mapping[str, Any], mode: FailureMode, installation: Installation, asset: Asset, site: Site
+) -> dict[str, object]:
     language = reader_language()
-
-    def said(text: Text) -> str:
-        return text.in_language(language)
-
-    items = advised(references, mode, installation.knowledge)
+    today = datetime.now(site.zone).date()
+    told = advice(diagnosis, mode, asset, installation.knowledge, today, language)
     skill = f"{word('skill', language)}: {mode.skill_level}"
     if mode.skill_level > site.skill_level:
         skill += f" ({word('beyond', language)})"
     return {
-        "safety": said(mode.safety) if mode.safety is not None else "",
-        "procedures": [
-            {"id": item.id, "title": said(item.title), "steps": [said(step) for step in item.steps]}
-            for item in items
-            if isinstance(item, Procedure)
-        ],
-        "parts": [{"id": item.id, "title": said(item.title)} for item in items if isinstance(item, Part)],
-        "drawings": [{"id": item.id, "title": said(item.title)} for item in items if isinstance(item, Drawing)],
+        "probability": percent(told.probability),
+        "rests_on": told.rests_on,
+        "modes": [_bar(line) for line in told.modes],
+        "causes": [_bar(line) for line in told.causes],
+        "repairs": [_bar(line) for line in told.repairs],
+        "parts": [_bar(line) for line in told.parts],
+        "procedures": told.procedures,
+        "drawings": told.drawings,
+        "safety": mode.safety.in_language(language) if mode.safety is not None else "",
         "skill": skill,
     }
+
+
+def _bar(line: Line) -> dict[str, object]:
+    share = line.share or 0.0
+    return {"line": line, "percent": percent(line.share), "width": round(_SHORT_BAR * share, 1)}
 
 
 def _asset_facts(asset: Asset, asset_type: AssetType, site: Site) -> list[dict[str, object]]:

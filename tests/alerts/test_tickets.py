@@ -15,14 +15,23 @@ from config.installation import Installation, load
 from config.knowledge import FailureMode, Knowledge, Warranty
 from config.register import Asset, Text
 from config.settings import Console
+from config.stock import Stock
+from config.validity import Validity, Versions
 from diagnostics.records import FaultLogEntry
 
 RAIL = Path(__file__).parents[2] / "config" / "rail"
 
 
+STOCK = {
+    "HOS-1102": Stock(0, date(2026, 3, 20), "R3-14"),
+    "DRY-4711": Stock(6, date(2026, 3, 28), "R3-12"),
+}
+
+
 @pytest.fixture(scope="module")
 def installation() -> Installation:
-    return load(RAIL)
+    found = load(RAIL)
+    return replace(found, knowledge=replace(found.knowledge, stock={"madrid": STOCK}))
 
 
 def case(installation: Installation, asset_id: str, **given: Any) -> Case:
@@ -42,6 +51,21 @@ def case(installation: Installation, asset_id: str, **given: Any) -> Case:
             "source": "rule:air-leak-firm@1",
             "advise": ["part:DRY-4711", "procedure:AIR-017", "part:GONE-1"],
             "iso14224": "ELU",
+            "probability": 0.83,
+            "ranking": [
+                {"failure_mode": "AIR-LEAK", "probability": 0.83, "cases": 12, "voices": ["rule", "casebase"]},
+                {"failure_mode": "GONE", "probability": 0.04, "cases": 0, "voices": ["casebase"]},
+            ],
+            "causes": [{"code": "hose-chafed", "probability": 0.61, "cases": 5}],
+            "repairs": [
+                {"code": "dryer-renewed", "probability": 0.7, "cases": 6},
+                {"code": "air supply: leak mended", "probability": 0.3, "cases": 1},
+            ],
+            "parts": [
+                {"code": "HOS-1102", "probability": 0.62, "cases": 5},
+                {"code": "DRY-4711", "probability": 0.2, "cases": 0},
+                {"code": "SEA-0330", "probability": 0.001, "cases": 0},
+            ],
             "evidence": [
                 {"feature": "compressor_duty.mean", "value": 51.24, "normal": 24.5},
                 {"feature": "main_reservoir_pressure.p05.own", "value": -4.21, "normal": 0.0},
@@ -63,11 +87,12 @@ def test_an_english_ticket_from_top_to_bottom(installation: Installation) -> Non
     assert found.key == "EMU-01-A/AIR-LEAK/1"
     assert found.title == "EMU-01-A: Air supply leak (major)"
     body = found.body.split("\n")
-    assert body[:16] == [
+    assert body[:17] == [
         "It leaks.",
         "",
         "Act by: 2026-03-31 01:00 (Europe/Madrid)",  # summer time began the day before
         "Severity: major",
+        "Probability: 83 % (12 cases)",
         "Asset: EMU-01-A, EMU car",
         "Site: Madrid Fuencarral depot",
         "",
@@ -81,17 +106,43 @@ def test_an_english_ticket_from_top_to_bottom(installation: Installation) -> Non
         "  2026-03-27 A2102 Compressor running too long: 3 ×; freeze frame: speed=62",
         "  2026-03-26 X1: 1 ×",
     ]
-    assert body[17].startswith("Safety: Isolate the main reservoir")
-    assert body[19] == "What to do: Find and mend a leak in the air supply [AIR-017]"
-    assert body[20].startswith("  1. Fill the main reservoir to 10 bar")
-    assert body[24].startswith("  5. Repeat the first step")
-    assert body[26] == "What to do: Renew the dryer cartridge [AIR-021]"
-    parts, drawings = body[30], body[31]
-    assert parts.startswith("Probable parts: Dryer cartridge [DRY-4711]; Hose")
-    assert drawings == "Drawings: Air supply unit, pipework and torques [AIR-D-204]"
-    assert body[33] == "Maintenance level needed (EN 13306): 2"
-    assert body[34].startswith("Warranty at the first symptom: ended on 2022-03-18; The maker bears")
-    assert body[35:] == ["Evidence with charts: https://fleet.example.org/alerts/7/"]
+    assert body[18].startswith("Safety: Isolate the main reservoir")
+    assert body[19:31] == [
+        "",
+        "Failure modes that come into question:",
+        "  Air supply leak [AIR-LEAK]: 83 %, 12 cases; rule, case base",
+        "  GONE [GONE]: 4 %, no case yet; case base",
+        "",
+        "Candidate causes:",
+        "  Hose chafed through at a clamp: 61 %, 5 cases",
+        "",
+        "Repairs, the most probable first:",
+        "  1. Renew the dryer cartridge [AIR-021]: 70 %, 6 cases",
+        "  2. air supply: leak mended: 30 %, 1 case",
+        "",
+    ]
+    # What the rule advises comes first, then the procedures of the repairs in their order.
+    assert body[31] == (
+        "What to do: Find and mend a leak in the air supply [AIR-017]; https://docs.example.org/air/AIR-017"
+    )
+    assert body[32].startswith("  1. Fill the main reservoir to 10 bar")
+    assert body[36].startswith("  5. Repeat the first step")
+    assert body[38] == "What to do: Renew the dryer cartridge [AIR-021]"
+    assert body[42:51] == [
+        "",
+        "Probable parts:",
+        "  Hose, compressor to dryer, DN 25 [HOS-1102]: 62 %, 5 cases; "
+        "in stock: 0 (R3-14), counted 2026-03-20 – count is old, ask the store; delivery 5 days",
+        "  Dryer cartridge [DRY-4711]: 20 %; in stock: 6 (R3-12), counted 2026-03-28",
+        "  Set of seals, air supply unit [SEA-0330]; stock not known",
+        "",
+        "Drawings:",
+        "  Air supply unit, pipework and torques [AIR-D-204]; sheet 2 of 5; https://drawings.example.org/AIR-D-204",
+        "",
+    ]
+    assert body[51] == "Maintenance level needed (EN 13306): 2"
+    assert body[52].startswith("Warranty at the first symptom: ended on 2022-03-18; The maker bears")
+    assert body[53:] == ["Evidence with charts: https://fleet.example.org/alerts/7/"]
     assert "----" not in body
 
 
@@ -100,11 +151,12 @@ def test_a_chinese_depot_reads_chinese_first_and_english_below(installation: Ins
     found = draft(case(installation, shanghai), installation.knowledge)
     assert found.title == f"{shanghai}: 供风系统泄漏 (严重)"
     chinese, english = found.body.split("\n\n----\n\n")
-    assert chinese.split("\n")[:12] == [
+    assert chinese.split("\n")[:13] == [
         "泄漏。",
         "",
         "处理期限: 2026-03-31 07:00 (Asia/Shanghai)",
         "严重程度: 严重",
+        "概率: 83 % (12 个案例)",
         f"设备: {shanghai}, 动车组车辆",
         "段所: 上海虹桥动车所",
         "",
@@ -114,12 +166,47 @@ def test_a_chinese_depot_reads_chinese_first_and_english_below(installation: Ins
         "  空压机温度，当日最高: 88 °C (正常值: 未上报)",
         "诊断来源: rule:air-leak-firm@1",
     ]
+    assert "  1. 更换干燥器滤芯 [AIR-021]: 70 %, 6 个案例" in chinese
     assert english.startswith("It leaks.\n\nAct by: 2026-03-31 07:00 (Asia/Shanghai)")
     assert english.count("\n") == chinese.count("\n")
 
 
+def test_what_does_not_hold_for_an_assets_build_is_left_out(installation: Installation) -> None:
+    knowledge = installation.knowledge
+
+    def told(**valid: Any) -> str:
+        procedure = knowledge.procedures["AIR-017"].model_copy(update={"valid": Validity(**valid)})
+        changed = replace(knowledge, procedures={**knowledge.procedures, "AIR-017": procedure})
+        return draft(case(installation, "EMU-01-A"), changed).body
+
+    assert "[AIR-017]" in told(attributes={"car": ("driving trailer",)})
+    assert "[AIR-017]" not in told(attributes={"car": ("motor car",)})
+    assert "[AIR-017]" not in told(versions={"software": Versions(since="4.0")})
+    unknown = next(line for line in told(attributes={"dryer": ("new",)}).split("\n") if "[AIR-017]" in line)
+    assert "; check whether it holds here; " in unknown
+
+
+def test_a_diagnosis_from_before_there_was_advice_is_written_all_the_same(installation: Installation) -> None:
+    old = {key: value for key, value in case(installation, "EMU-01-A").diagnosis.items() if key in _OF_OLD}
+    body = lines(installation, "EMU-01-A", diagnosis=old)
+    assert not any(line.startswith(("Probability", "Candidate")) for line in body)
+    assert "Probable parts:" in body
+
+
+_OF_OLD = ("text", "source", "advise", "iso14224", "evidence")
+
+
 def test_the_same_content_stands_in_it_for_machines(installation: Installation) -> None:
     data = draft(case(installation, "EMU-01-A"), installation.knowledge).data
+    assert data["probability"] == 0.83
+    assert data["failure_modes"][0]["voices"] == ["rule", "casebase"]
+    assert data["causes"] == [{"code": "hose-chafed", "probability": 0.61, "cases": 5}]
+    assert data["repairs"][0]["code"] == "dryer-renewed"
+    assert data["parts"][0] == {
+        "code": "HOS-1102", "probability": 0.62, "cases": 5, "in_stock": 0, "counted": "2026-03-20"
+    }  # fmt: skip
+    assert "in_stock" not in data["parts"][2]
+    assert data["skill_level"] == 2
     assert data["act_by"] == "2026-03-30T23:00:00+00:00"
     assert (data["iso14224"], data["site"], data["episode"]) == ("ELU", "madrid", 1)
     assert data["evidence"][0] == {"feature": "compressor_duty.mean", "value": 51.24, "normal": 24.5}

@@ -5,12 +5,15 @@ from __future__ import annotations
 import html
 import re
 from dataclasses import replace
-from datetime import timedelta
+from datetime import date, timedelta
 from typing import Any
 
 import pytest
 from console_pages import CAR, PASSWORD, Console, day_of, with_register
 from diagnoses import DAY, diagnosis
+
+from config.stock import Stock
+from diagnostics.records import Candidate, RankedMode
 
 
 def _text(response: Any) -> str:
@@ -102,6 +105,50 @@ def test_the_page_of_an_alert_shows_value_and_normal_advice_and_warranty(console
     assert "maker Example Rolling Stock" in page
     assert "A2102 Compressor running too long new 3" in page
     assert "speed 61.5" in page
+
+
+def ranked(console: Console) -> int:
+    """An alert of which rules and cases say what it may be and what mends it."""
+    knowledge = console.installation.knowledge
+    stock = {"madrid": {"HOS-1102": Stock(0, date(2026, 1, 2), "R3-14"), "DRY-4711": Stock(6, date.max, "R3-12")}}
+    console.use(replace(console.installation, knowledge=replace(knowledge, stock=stock)))
+    return console.raise_alert(
+        probability=0.83,
+        ranking=(
+            RankedMode("AIR-LEAK", 0.83, 12, ("rule", "casebase")),
+            RankedMode("HVAC-COOL", 0.04, 0, ("casebase",)),
+        ),
+        causes=(Candidate("hose-chafed", 0.61, 5), Candidate("<b>rust</b>", 0.2, 1)),
+        repairs=(Candidate("hose-renewed", 0.7, 6), Candidate("dryer-renewed", 0.2, 0)),
+        parts=(Candidate("HOS-1102", 0.62, 5), Candidate("DRY-4711", 0.2, 0)),
+    )
+
+
+def test_the_page_ranks_what_it_may_be_and_what_mends_it(console: Console) -> None:
+    page = console.client().get(f"/alerts/{ranked(console)}/")
+    text = _text(page)
+    assert "Probability 83 % 12 cases" in text
+    assert "What it may be Air supply leak rule, case base · 12 cases 83 %" in text
+    assert "Loss of refrigerant case base · no case yet 4 %" in text
+    assert "Candidate causes Hose chafed through at a clamp 5 cases 61 %" in text
+    assert "1. Renew the hose AIR-017 6 cases 70 %" in text
+    assert "2. Renew the dryer cartridge AIR-021 20 %" in text
+    assert "HOS-1102 in stock: 0 (R3-14), counted 2026-01-02 – count is old, ask the store; delivery 5 days" in text
+    assert "DRY-4711 in stock: 6 (R3-12), counted 9999-12-31 20 %" in text
+    assert text.index("HOS-1102") < text.index("DRY-4711") < text.index("SEA-0330")
+    body = page.content.decode()
+    assert '<a href="https://drawings.example.org/AIR-D-204" rel="noreferrer noopener">' in body
+    assert "<b>rust</b>" not in body
+    assert "<script" not in body
+
+
+def test_the_page_ranks_in_chinese_too(console: Console) -> None:
+    text = _text(console.client("zh-hans").get(f"/alerts/{ranked(console)}/"))
+    assert "概率 83 % 12 个案例" in text
+    assert "可能的故障模式 供风系统泄漏 规则, 案例库 · 12 个案例 83 %" in text
+    assert "可能原因 软管在管夹处磨破 5 个案例 61 %" in text
+    assert "1. 更换软管 AIR-017 6 个案例 70 %" in text
+    assert "库存: 0 (R3-14), 盘点日期 2026-01-02 – 盘点已久，请向库房核实; 交货期 5 天" in text
 
 
 @pytest.mark.parametrize(
