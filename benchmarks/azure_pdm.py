@@ -2,6 +2,7 @@
 
     make bench-azure                          all of it, on DuckDB and, where influxd is found, on InfluxDB
     make bench-azure ARGS="--choose"          the choice of probability and budget, on January to June alone
+    make bench-azure ARGS="--compare"         rules and case base beside the anomaly models and the failure model
 
 The data (Microsoft's sample for predictive maintenance) is written as a history folder, published through a real
 mosquitto by ``fleetdx replay``, stored, learned from up to 30 June, and walked day by day to 30 September; the tickets
@@ -16,14 +17,15 @@ import csv
 import gzip
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
-from datetime import date
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +53,7 @@ TRAIN_UNTIL, UNTIL = date(2015, 6, 30), date(2015, 9, 30)
 HORIZON_DAYS = 7.0
 # Chosen by --choose on January to June: fitted on January to April, judged on May and June by F1.
 CHOSEN = {"min_probability": 0.65, "false_tickets_per_100_asset_days": 1.0}
+FIGURES = ("recall", "precision", "tickets", "median_lead_hours", "p10_lead_hours", "average_precision")
 CHOICES = [
     {"min_probability": probability, "false_tickets_per_100_asset_days": budget}
     for probability in (0.5, 0.65, 0.8)
@@ -120,6 +123,57 @@ def write_history(
 
 EACH_ALONE = {"group_from": 1000, "tickets_per_hour": 10_000}
 """A year's tickets are delivered within minutes here: as they come in the field, each goes on its own."""
+CONFIG = Path(__file__).with_name("azure_config")
+"""Expert rules and knowledge for the machines, written from January to June."""
+VARIANTS: Mapping[str, tuple[bool, dict[str, Any]]] = {
+    "anomaly models alone": (False, {"learn": ()}),
+    "expert rules": (True, {"learn": (), "ticket": "review"}),
+    "case base": (False, {"learn": ("casebase",)}),
+    "rules and case base": (True, {"learn": ("casebase",)}),
+    "failure model": (False, {"learn": ("failure",)}),
+    "failure model, rules and case base": (True, {"learn": ("failure", "casebase")}),
+}
+"""What speaks in a walk: whether expert rules do, and the settings of the models."""
+
+
+def with_config(history: Path) -> Path:
+    """Give a history folder the configuration with rules and knowledge; return the folder."""
+    shutil.copytree(CONFIG, history / "config", dirs_exist_ok=True)
+    shutil.copyfile(history / "assets.csv", history / "config" / "assets.csv")
+    return history
+
+
+def compare(
+    history: Path,
+    scratch: Path,
+    variants: Sequence[str],
+    train_until: date = TRAIN_UNTIL,
+    until: date = UNTIL,
+    horizon_days: float = HORIZON_DAYS,
+) -> dict[str, Any]:
+    """Walk the test months once for each variant, all from the same scored training months; no broker, no tickets."""
+    inferred = read_installation(history)
+    ruled = read_installation(with_config(history))
+    learned_from, opened = scratch / "learned", History.open(history)
+    later = datetime(until.year, until.month, until.day, tzinfo=UTC) + timedelta(days=30)
+    with backtest_program(configured(ruled, {}), learned_from) as program:
+        bring(program, opened)
+        with progress("asset-days of the training months") as report:
+            program.score(later, until=train_until, progress=report)
+    results: dict[str, Any] = {}
+    for name in variants:
+        rules, models = VARIANTS[name]
+        folder = scratch / name.replace(" ", "-").replace(",", "")
+        shutil.copytree(learned_from, folder)
+        installation = replace(ruled, rule_files=ruled.rule_files if rules else ())
+        installation = configured(installation, CHOSEN | {"ticket": inferred.settings.models.ticket} | models)
+        with backtest_program(installation, folder) as program:
+            with progress(name) as report:
+                walk(program, train_until, until, report)
+            results[name] = evaluated(program, opened.failures(), train_until, until, horizon_days)
+        shutil.rmtree(folder)
+        console.print({"variant": name} | {figure: results[name][figure] for figure in FIGURES})
+    return results
 
 
 def configured(installation: Installation, models: Mapping[str, Any], **sections: Mapping[str, Any]) -> Installation:
@@ -217,8 +271,7 @@ def choose(history: Path) -> list[dict[str, Any]]:
             bring(program, opened)
             walk(program, date(2015, 4, 30), TRAIN_UNTIL, lambda _done, _total: None)
             result = evaluated(program, opened.failures(), date(2015, 4, 30), TRAIN_UNTIL, HORIZON_DAYS)
-        figures = ("recall", "precision", "tickets", "median_lead_hours", "average_precision")
-        row = choice | {name: result[name] for name in figures}
+        row = choice | {name: result[name] for name in FIGURES}
         rows.append(row)
         console.print(row)
     return rows
@@ -233,6 +286,8 @@ def main() -> None:
     parser.add_argument("--machines", type=int, help="only the first so many")
     parser.add_argument("--until", type=date.fromisoformat, default=UNTIL)
     parser.add_argument("--choose", action="store_true", help="try the choices on January to June, and end")
+    parser.add_argument("--compare", action="store_true", help="walk once for each of what may speak, and end")
+    parser.add_argument("--variants", nargs="*", choices=VARIANTS, default=list(VARIANTS), help="of --compare")
     options = parser.parse_args()
     dataset = options.dataset if options.dataset.name == "azure_pdm" else options.dataset / "azure_pdm"
     if not dataset.is_dir():
@@ -244,6 +299,13 @@ def main() -> None:
         write_history(dataset, history, machines=options.machines, last=last)
         if options.choose:
             sys.stdout.write(json.dumps({"choices": choose(history)}) + "\n")
+            return
+        if options.compare:
+            compared = compare(
+                history, Path(scratch), options.variants, until=options.until, horizon_days=options.horizon
+            )
+            seconds = round(time.monotonic() - begun, 1)
+            sys.stdout.write(json.dumps({"variants": compared, "seconds": seconds}) + "\n")
             return
         stores = ["duckdb", "influxdb"] if options.store == "both" else [options.store]
         if influxdb.executable() is None and "influxdb" in stores:
