@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from contextlib import closing
@@ -44,7 +45,7 @@ def clock() -> Clock:
     return Clock()
 
 
-def fleet(assets: int, sites: Sequence[str], sink: MailSink, **alerts: object) -> Installation:
+def fleet(assets: int, sites: Sequence[str], sink: MailSink, letter: str = "C", **alerts: object) -> Installation:
     """A fleet spread over sites, each with a desk of two people, and technical support behind all of them."""
     sample = load(RAIL)
     model = next(iter(sample.register.assets.values()))
@@ -56,7 +57,9 @@ def fleet(assets: int, sites: Sequence[str], sink: MailSink, **alerts: object) -
         for site in sites
     }
     named = tuple(sample.register.sites[s].model_copy(update={"support": tiers[s]}) for s in sites)
-    cars = tuple(model.model_copy(update={"id": f"C-{n:03}", "site": sites[n % len(sites)]}) for n in range(assets))
+    cars = tuple(
+        model.model_copy(update={"id": f"{letter}-{n:03}", "site": sites[n % len(sites)]}) for n in range(assets)
+    )
     settings = sample.settings.model_copy(
         update={"alerts": Alerts(**alerts), "notify": sink.settings, "support": Support()}  # type: ignore[arg-type]
     )
@@ -65,8 +68,8 @@ def fleet(assets: int, sites: Sequence[str], sink: MailSink, **alerts: object) -
     )
 
 
-def named_in(body: str) -> set[str]:
-    return {word.strip(":,()") for word in body.split() if word.startswith("C-")}
+def named_in(body: str, letter: str) -> set[str]:
+    return {word.strip(":,()") for word in body.split() if word.startswith(f"{letter}-")}
 
 
 def letters_by_person(sink: MailSink) -> dict[str, list[datetime]]:
@@ -77,9 +80,9 @@ def letters_by_person(sink: MailSink) -> dict[str, list[datetime]]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("modes", [MODES[:1], MODES], ids=["one cause", "three causes"])
+@pytest.mark.parametrize(("modes", "letter"), [(MODES[:1], "C"), (MODES, "D")], ids=["one cause", "three causes"])
 def test_500_assets_that_fail_together_are_few_tickets_and_few_letters(
-    roundup: RoundupServer, clock: Clock, modes: tuple[str, ...]
+    roundup: RoundupServer, clock: Clock, modes: tuple[str, ...], letter: str
 ) -> None:
     from alerts.arranging import arrange, sendable
     from alerts.attending import attend
@@ -91,8 +94,10 @@ def test_500_assets_that_fail_together_are_few_tickets_and_few_letters(
     tracker = Tickets(connector="roundup", url=roundup.url, user=USER)
     sites = ("madrid", "shanghai", "sao-paulo")
     with running_mail_sink(clock) as sink, closing(RoundupConnector.from_settings(tracker, PASSWORD)) as connector:
-        installation = fleet(500, sites, sink)
-        days = [diagnosis(asset_id=f"C-{n:03}", failure_mode=modes[n % len(modes)]) for n in range(500)]
+        installation = fleet(500, sites, sink, letter)
+        days = [
+            diagnosis(asset_id=f"{letter}-{n:03}", failure_mode=modes[n // len(sites) % len(modes)]) for n in range(500)
+        ]
         # The sweep records them in portions while deliveries and letters go on; then an hour and a half passes.
         portions = [days[n : n + 25] for n in range(0, 500, 25)]
         for step in range(100):
@@ -115,7 +120,7 @@ def test_500_assets_that_fail_together_are_few_tickets_and_few_letters(
         held = [connector.read(ticket.external_key) for ticket in filed]
         assert sorted(ticket.key for ticket in held) == sorted(ticket.key for ticket in filed)
         texts = [compose(ticket.alert, installation).body for ticket in filed]
-        assert set().union(*map(named_in, texts)) == {f"C-{n:03}" for n in range(500)}
+        assert set().union(*(named_in(text, letter) for text in texts)) == {f"{letter}-{n:03}" for n in range(500)}
         groups = Counter(Alert.objects.values_list("group", flat=True))
         assert sum(groups.values()) == 500
         # Of each cause at each site: those that went before there was a group, and a few tickets of the group.
@@ -152,3 +157,37 @@ def test_more_than_a_site_is_sent_in_an_hour_goes_into_one_ticket_and_none_is_dr
     DjangoLedger().record([outcome(diagnosis(asset_id="C-000", failure_mode="DOOR-DRIVE"))])
     arrange(installation.register, installation.settings.alerts, clock.now)
     assert Ticket.objects.filter(status="pending", alert__group=None).count() == 11
+
+
+def test_two_that_arrange_and_deliver_at_once_put_each_alert_into_one_ticket(clock: Clock) -> None:
+    from django.db import connections
+
+    from alerts.arranging import arrange
+    from alerts.ledger import DjangoLedger
+    from alerts.models import Alert, AlertGroup, Ticket
+
+    with running_mail_sink(clock) as sink:
+        installation = fleet(40, ("madrid",), sink)
+    together, errors = threading.Barrier(2), list[BaseException]()
+
+    def look(half: int) -> None:
+        try:
+            for n in range(half, 40, 2):
+                together.wait(60)
+                DjangoLedger().record([outcome(diagnosis(asset_id=f"C-{n:03}"))])
+                arrange(installation.register, installation.settings.alerts, clock.now)
+        except BaseException as error:
+            errors.append(error)
+        finally:
+            connections.close_all()
+
+    threads = [threading.Thread(target=look, args=(half,)) for half in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(300)
+    assert errors == []
+    group = AlertGroup.objects.get()
+    assert group.alerts.count() == Alert.objects.count() == 40
+    (carrier,) = Ticket.objects.exclude(status="grouped")
+    assert carrier.carried.count() == 39
