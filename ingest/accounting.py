@@ -101,8 +101,8 @@ class Batch:
     """What one batch of messages adds to the account; built by the pipeline, committed as one.
 
     ``counts`` are by asset and name, ``sequences`` by asset and topic kind. ``heard`` says when an asset sent
-    something (``None``: what came may be old) and what it said of being online; ``data`` when samples of an asset came
-    and how far the newest of them was ahead of our clock (both ns). ``released`` are numbers of messages
+    something (``None``: what came may be old) and what it said of being online; ``data`` when samples of one of these
+    came and how far the newest of them was ahead of our clock (both ns). ``released`` are numbers of messages
     that leave quarantine. ``memory`` is what decoders remember from now on, by key (``None``: no more), written at
     ``memory_at`` (ns).
     """
@@ -210,15 +210,15 @@ class Accounting:
                     for (asset_id, kind), known in batch.sequences.items()
                 ],
             )
+            silent = (None, None)  # it sent something, and no samples
             database.executemany(
-                "INSERT INTO heard (asset_id, at, online) VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET "
-                "at = coalesce(max(at, excluded.at), excluded.at, at), online = coalesce(excluded.online, online)",
-                [(asset_id, at, online) for asset_id, (at, online) in batch.heard.items()],
-            )
-            database.executemany(
-                "INSERT INTO heard (asset_id, data_at, clock) VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET "
-                "data_at = excluded.data_at, clock = excluded.clock",
-                [(asset_id, at, clock) for asset_id, (at, clock) in batch.data.items()],
+                "INSERT INTO heard (asset_id, at, online, data_at, clock) VALUES (?, ?, ?, ?, ?) ON CONFLICT DO UPDATE "
+                "SET at = coalesce(max(at, excluded.at), excluded.at, at), online = coalesce(excluded.online, online), "
+                "data_at = coalesce(excluded.data_at, data_at), clock = coalesce(excluded.clock, clock)",
+                [
+                    (asset_id, at, online, *batch.data.get(asset_id, silent))
+                    for asset_id, (at, online) in batch.heard.items()
+                ],
             )
             self._remember(database, batch.memory, batch.memory_at)
             if batch.released:

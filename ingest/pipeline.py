@@ -259,9 +259,12 @@ class Pipeline:
             if self._validator.unknown_asset(other) is None:
                 account.hear(other, None, False)
         times = [measurement.time for measurement in checked.measurements]
-        times += [fault.time for fault in checked.faults]
+        if checked.faults:
+            times += [fault.time for fault in checked.faults]
         stored = len(times)
-        first, newest = (min(times), max(times)) if times else (None, None)
+        first = newest = times[0] if times else None
+        if stored > 1:
+            first, newest = min(times), max(times)
         is_new = self._is_new(account, read, newest)
         if newest is not None and not read.message.retained:
             account.data[asset_id] = (now, newest - now)
