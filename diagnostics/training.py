@@ -24,6 +24,7 @@ from models.derive import derived_panel
 from models.drift import drift
 from models.ensemble import Ensemble, further_columns
 from models.failure import FailureModel
+from models.features import STATISTICS
 from models.labels import healthy_days
 from models.persistence import Persistence
 from models.registry import Registry, data_hash
@@ -32,6 +33,8 @@ from models.type_model import TypeModel
 log = logging.getLogger(__name__)
 _LONG_AGO = date(1970, 1, 2)
 _DAY = timedelta(days=1)
+MAX_ASSET_DAYS = 400_000
+"""Asset-days that a model learns from at most: more take memory and time, and teach it little."""
 
 
 class Trainer:
@@ -160,7 +163,7 @@ class Trainer:
     def _fitted(self, asset_type: AssetType, last: date, now: datetime) -> tuple[str, pd.DataFrame] | None:
         """Fit on all recorded days up to ``last`` and register; return the version, and what it learned from."""
         settings = self._settings.models
-        assets = self._assets(asset_type)
+        assets = self._learned_from(asset_type)
         base = self._ledger.history(assets, _LONG_AGO, last)
         if base.empty:
             log.warning("No model for %s yet: no asset-day is recorded up to %s", asset_type.id, last)
@@ -179,7 +182,7 @@ class Trainer:
             sound=sound,
         )
         healthy &= ~idle_days(base, asset_type)
-        known = without_incomplete(base, self._settings.daily.min_completeness)
+        known = without_incomplete(_without_copies(base), self._settings.daily.min_completeness)
         derived = derived_panel(known, groups, further=further_columns(settings.detectors))
         try:
             ensemble = Ensemble.fit(
@@ -261,6 +264,15 @@ class Trainer:
             log.info("No case base yet: %s", error)
             return None
 
+    def _learned_from(self, asset_type: AssetType) -> list[str]:
+        """Return the assets whose days are learned from: all, or of a large fleet as many, drawn once, as fit."""
+        assets = self._assets(asset_type)
+        days = len(self._days_known.get(asset_type.id, ()))
+        if len(assets) * days <= MAX_ASSET_DAYS:
+            return assets
+        drawn = np.random.default_rng(self._settings.models.seed).permutation(len(assets))
+        return sorted(assets[place] for place in drawn[: max(1, MAX_ASSET_DAYS // days)])
+
     def _assets(self, asset_type: AssetType) -> list[str]:
         return sorted(a.id for a in self._register.assets.values() if a.asset_type == asset_type.id)
 
@@ -271,6 +283,19 @@ class Trainer:
         if "completeness" in history:
             known = history[history["completeness"] >= self._settings.daily.min_completeness]
             self._days_known[asset_type.id] = {_date(at) for at in known.index.get_level_values(1).unique()}
+
+
+def _without_copies(base: pd.DataFrame) -> pd.DataFrame:
+    """Leave out statistics that say what the mean says, or nothing, as of days with one sample: no model reads them."""
+    copies = []
+    for name in base.columns:
+        signal, _, statistic = name.rpartition(".")
+        mean = f"{signal}.mean"
+        if statistic in STATISTICS and name != mean and mean in base:
+            values = base[name].to_numpy()
+            if np.isnan(values).all() or np.array_equal(values, base[mean].to_numpy(), equal_nan=True):
+                copies.append(name)
+    return base.drop(columns=copies)
 
 
 def _date(at: pd.Timestamp) -> date:

@@ -16,6 +16,7 @@ ever moved there is no scale, and z is unknown, or zero at the median itself.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
+from hashlib import sha256
 
 import numpy as np
 import pandas as pd
@@ -75,14 +76,20 @@ def derived_panel(
 
     columns: dict[str, Floats] = {}
     statistics = [c for c in base.columns if _is_statistic(c)]
+    kinds = ("own", "peers", "drift") if "drift" in further else ("own", "peers")
+    first_of: dict[bytes, str] = {}
     for name in statistics:
         values = grid.spread(base[name])
+        # All statistics of days with one sample are the same numbers: they are derived once.
+        same = first_of.setdefault(sha256(values.data).digest(), name)
+        if same != name:
+            columns |= {f"{name}.{kind}": columns[f"{same}.{kind}"] for kind in kinds}
+            continue
         columns[f"{name}.own"] = grid.gather(_against_own_past(values, first))[kept]
         columns[f"{name}.peers"] = grid.gather(_against_peers(values, group, first))[kept]
         if "drift" in further:
             columns[f"{name}.drift"] = grid.gather(_drift(values, group, first))[kept]
     columns |= {name: values[kept] for name, values in _fault_columns(base, grid, excess="excess" in further)}
-    kinds = ("own", "peers", "drift") if "drift" in further else ("own", "peers")
     order = [f"{name}.{kind}" for kind in kinds for name in statistics]
     order += [name for name in columns if name.startswith("faults.")]
     derived = pd.DataFrame(columns, index=base.index[kept])[order]

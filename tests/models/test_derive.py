@@ -291,3 +291,18 @@ def test_an_asset_without_a_group_is_named() -> None:
 def test_empty_in_empty_out() -> None:
     assert derived_panel(base().head(0), GROUPS).empty
     assert derived_panel(base()[["completeness"]], GROUPS).columns.tolist() == ["completeness"]
+
+
+def test_statistics_that_are_the_same_numbers_are_derived_once_and_alike() -> None:
+    rng = np.random.default_rng(5)
+    days = [np.datetime64("2026-01-01") + n for n in range(20)]
+    index = panel_index([f"A{a}" for a in range(6) for _ in days], [day for _ in range(6) for day in days])
+    mean = rng.normal(size=len(index))
+    alone = pd.DataFrame({"temp.mean": mean}, index=index)
+    groups = pd.Series("site", index=[f"A{a}" for a in range(6)])
+    wanted = derived_panel(alone, groups)
+    found = derived_panel(alone.assign(**{"temp.max": mean}), groups)
+    for kind in ("own", "peers"):
+        assert found[f"temp.max.{kind}"].equals(found[f"temp.mean.{kind}"])
+        assert found[f"temp.mean.{kind}"].equals(wanted[f"temp.mean.{kind}"])
+    assert found["temp.mean.own"].notna().any()
