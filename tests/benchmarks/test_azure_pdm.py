@@ -9,8 +9,10 @@ from pathlib import Path
 import pytest
 from servers import dataset, missing
 
-from benchmarks.azure_pdm import run_on, write_history
+from benchmarks.azure_pdm import run_on, with_config, write_history
+from diagnostics import rule_tests
 from fleetdx.servers import mosquitto, roundup
+from fleetdx.wiring import load_rules, read_installation
 from ingest.history import History
 
 FIRST, TRAIN_UNTIL, UNTIL = date(2015, 1, 1), date(2015, 3, 15), date(2015, 3, 31)
@@ -28,6 +30,17 @@ def test_the_history_folder_holds_what_the_data_set_holds(tmp_path: Path) -> Non
     first = history.failures().iloc[0]
     assert first["asset_id"] == f"M{int(failures[0]['machineID']):03}"
     assert first["failure_mode"] == failures[0]["failure"]
+
+
+def test_the_rules_of_the_comparison_hold_their_own_tests(tmp_path: Path) -> None:
+    source = dataset("azure_pdm")
+    write_history(source, tmp_path)
+    installation = read_installation(with_config(tmp_path))
+    rules = load_rules(installation)
+    report = rule_tests.run(rules, sorted(installation.folder.glob("rules/*_test.yaml")))
+    assert report.ok
+    assert len(rules.rules) == 8
+    assert set(installation.knowledge.failure_modes) >= set(History.open(tmp_path).failures()["failure_mode"])
 
 
 @pytest.mark.slow
