@@ -32,8 +32,8 @@ check: setup  ## style, types, layers of the architecture, documentation
 	$(BIN)/lint-imports
 	$(BIN)/pytest -q tests/docs
 
-fuzz: setup  ## 100,000 inputs of any bytes to each decoder; with N=1000000 more
-	FLEETDX_FUZZ=$(or $(N),100000) $(BIN)/pytest -q tests/ingest/decoders/test_fuzz.py $(ARGS)
+fuzz: setup  ## 100,000 inputs of any bytes to each decoder, and as many rules; with N=1000000 more
+	FLEETDX_FUZZ=$(or $(N),100000) $(BIN)/pytest -q tests/ingest/decoders/test_fuzz.py tests/diagnostics/test_rule_fuzz.py $(ARGS)
 
 test-faults: setup servers  ## crashes and outages: real processes, killed
 	$(BIN)/pytest -q -m faults $(ARGS)

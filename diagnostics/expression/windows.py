@@ -1,18 +1,18 @@
 """Numbers over the last days: arrays (assets, days) in, the same shape out; no day sees a later one.
 
-Windows are laid out a block of assets at a time, so that sixty days of a large fleet take no more memory than one.
+Days are added one after the other and no windows are laid out, so that sixty days take no more memory than one.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import functools
+from collections.abc import Callable, Iterator
 
 import numpy as np
 
 from models.grid import Floats
 
-_WINDOW_VALUES = 500_000
-Reduce = Callable[[Floats], Floats]
+Reduce = Callable[[Floats, int], Floats]
 
 
 def total(values: Floats, days: int) -> Floats:
@@ -29,47 +29,52 @@ def total(values: Floats, days: int) -> Floats:
 
 def reduced(values: Floats, days: int, reduce: Reduce) -> Floats:
     """A statistic of the last days; unknown where today is, or less than half of them are known."""
-    result = np.full(values.shape, np.nan)
-    step = max(1, _WINDOW_VALUES // max(1, days * values.shape[1]))
-    for first in range(0, len(values), step):
-        some = values[first : first + step]
-        window = _last_days(some, days)
-        known = np.isfinite(window).sum(axis=2)
-        enough = np.isfinite(some) & (known * 2 >= days)
-        if enough.any():
-            result[first : first + step][enough] = reduce(window[enough])
-    return result
+    known = sum(np.isfinite(day).astype(np.float64) for day in _last_days(values, days))
+    return np.where(np.isfinite(values) & (known * 2 >= days), reduce(values, days), np.nan)
 
 
-def _last_days(values: Floats, days: int) -> Floats:
-    """Return (assets, days of the panel, ``days``): each day with the days before it, oldest first."""
+def _last_days(values: Floats, days: int) -> Iterator[Floats]:
+    """Yield what stood on each of the last days, the oldest first and today last; NaN before the first day."""
     padded = np.pad(values, ((0, 0), (days - 1, 0)), constant_values=np.nan)
-    return np.lib.stride_tricks.sliding_window_view(padded, days, axis=1)
+    for later in range(days):
+        yield padded[:, later : later + values.shape[1]]
 
 
-def mean(window: Floats) -> Floats:
+def mean(values: Floats, days: int) -> Floats:
     """Mean over the known days."""
-    return np.asarray(np.nanmean(window, axis=1))
+    summed, known = np.zeros(values.shape), np.zeros(values.shape)
+    for day in _last_days(values, days):
+        summed += np.nan_to_num(day)
+        known += np.isfinite(day)
+    return summed / known
 
 
-def highest(window: Floats) -> Floats:
+def highest(values: Floats, days: int) -> Floats:
     """Largest of the known days."""
-    return np.asarray(np.nanmax(window, axis=1))
+    return functools.reduce(np.fmax, _last_days(values, days))
 
 
-def lowest(window: Floats) -> Floats:
+def lowest(values: Floats, days: int) -> Floats:
     """Smallest of the known days."""
-    return np.asarray(np.nanmin(window, axis=1))
+    return functools.reduce(np.fmin, _last_days(values, days))
 
 
-def slope(window: Floats) -> Floats:
-    """Least squares slope per day over the known days; unknown of one day."""
-    known = np.isfinite(window)
-    day = np.where(known, np.arange(window.shape[1], dtype=np.float64), np.nan)
-    day = day - np.nanmean(day, axis=1, keepdims=True)
-    value = window - np.nanmean(window, axis=1, keepdims=True)
-    spread = np.nansum(day**2, axis=1)
-    return np.asarray(np.where(spread > 0, np.nansum(day * value, axis=1) / spread, np.nan))
+def slope(values: Floats, days: int) -> Floats:
+    """Least squares slope per day over the known days; unknown of one day.
+
+    Values are taken from today's, so that large ones that differ little keep their digits.
+    """
+    known, sum_day, sum_value, sum_square, sum_product = (np.zeros(values.shape) for _ in range(5))
+    for place, day in enumerate(_last_days(values, days)):
+        ago, there = float(place - days + 1), np.isfinite(day)
+        away = np.where(there, day - values, 0.0)
+        known += there
+        sum_day += ago * there
+        sum_square += ago * ago * there
+        sum_value += away
+        sum_product += ago * away
+    spread = known * sum_square - sum_day**2
+    return np.where(spread > 0, (known * sum_product - sum_day * sum_value) / spread, np.nan)
 
 
 def days_since(counts: Floats, days: int) -> Floats:
