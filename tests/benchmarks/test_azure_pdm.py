@@ -37,7 +37,8 @@ def test_the_rules_of_the_comparison_hold_their_own_tests(tmp_path: Path) -> Non
     write_history(source, tmp_path)
     installation = read_installation(with_config(tmp_path))
     rules = load_rules(installation)
-    report = rule_tests.run(rules, sorted(installation.folder.glob("rules/*_test.yaml")))
+    files = sorted(installation.folder.glob("rules/*_test.yaml"))
+    report = rule_tests.run(rules, files, installation.register.assets)
     assert report.ok
     assert len(rules.rules) == 8
     assert set(installation.knowledge.failure_modes) >= set(History.open(tmp_path).failures()["failure_mode"])
