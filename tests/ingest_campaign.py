@@ -156,7 +156,7 @@ class Taker:
         finally:
             account.close()
 
-    def progress(self, within: float = 60) -> None:
+    def progress(self, within: float = 300) -> None:
         """Wait until it has taken something more."""
         before = self.counters().messages
         wait_until(lambda: self.counters().messages > before, within=within)
