@@ -189,7 +189,7 @@ def server(request: pytest.FixtureRequest) -> Any:
 
 @pytest.fixture
 def connector(server: RoundupServer | RtServer) -> Iterator[Connector]:
-    with closing(built("roundup" if isinstance(server, RoundupServer) else "rt", server.port, timeout_s=60)) as made:
+    with closing(built("roundup" if isinstance(server, RoundupServer) else "rt", server.port, timeout_s=30)) as made:
         yield made
 
 

@@ -108,7 +108,9 @@ def test_the_service_follows_its_files_and_keeps_what_is_valid(service: Service)
     assert service.alerts() == []
 
     register = service.config / "assets.csv"
-    register.write_text(register.read_text() + "EMU-09-A,emu-car,madrid,2024-01-01,2027-01-01,EMU-09,motor car,Maker\n")
+    register.write_text(
+        register.read_text() + "EMU-09-A,emu-car,madrid,2024-01-01,2027-01-01,EMU-09,motor car,Maker,3.6\n"
+    )
     wait_until(lambda: service.said().count("The changed configuration is in force") == 1, within=10)
     body = {"ts": int(time.time() * 1000), "seq": 0, "signals": {"speed": 10.0}}
     service.publisher.send(f"{service.prefix}/EMU-09-A/telemetry", json.dumps(body).encode())
