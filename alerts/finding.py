@@ -79,9 +79,18 @@ def converted(fields: Mapping[str, Any]) -> Finding:
     """Read fields that are all text, as forms and ticket systems have them; empty ones are absent. Raises
     ``BadFinding``.
     """
+    return _converted(fields, Finding)
+
+
+def converted_row(fields: Mapping[str, Any]) -> Told:
+    """Read such fields with the ticket's key among them, as tables have them. Raises ``BadFinding``."""
+    return _converted(fields, Told)
+
+
+def _converted(fields: Mapping[str, Any], kind: type[_F]) -> _F:
     given = {name: value for name, value in fields.items() if value not in ("", (), [], None)}
     try:
-        return _plain(msgspec.convert(given, Finding, strict=False))
+        return _plain(msgspec.convert(given, kind, strict=False))
     except msgspec.ValidationError as error:
         raise _named(str(error)) from None
 

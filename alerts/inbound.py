@@ -86,11 +86,11 @@ def _verified(header: str, body: bytes, secret: str, settings: Outcomes, now: da
     return match[2], signed_at + window + timedelta(seconds=1)
 
 
-def count_refusal(reason: Reason, now: datetime) -> None:
-    """Count a refusal; where that cannot be done it is logged, and the refusal stands."""
+def count_refusal(reason: Reason, now: datetime, times: int = 1) -> None:
+    """Count a refusal, or several; where that cannot be done it is logged, and the refusal stands."""
     try:
         Refusal.objects.get_or_create(reason=reason, defaults={"last_at": now})
-        Refusal.objects.filter(reason=reason).update(count=F("count") + 1, last_at=now)
+        Refusal.objects.filter(reason=reason).update(count=F("count") + times, last_at=now)
     except DatabaseError as error:
         log.error("A refused outcome (%s) could not be counted: %s", reason, error)
 

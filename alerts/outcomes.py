@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 
@@ -10,7 +11,7 @@ from django.db.models import QuerySet
 
 from alerts import lifecycle
 from alerts.finding import Finding
-from alerts.models import Alert, Outcome
+from alerts.models import Alert, AlertDay, Outcome
 from alerts.probation import judge
 from alerts.standing import life_of, put
 from config.settings import Settings
@@ -25,14 +26,33 @@ def current() -> QuerySet[Outcome]:
     return Outcome.objects.filter(superseded_at=None)
 
 
-@transaction.atomic
 def record(
     alert_id: int, finding: Finding, source: Outcome.Source, settings: Settings, now: datetime, user: Any = None
 ) -> bool:
-    """Let a finding be the current outcome of an alert; return whether it says anything new.
+    """Let a finding be the current outcome of an alert; return whether it says anything new. See ``record_all``."""
+    return bool(record_all([(alert_id, finding)], source, settings, now, user))
 
-    An earlier one is kept as superseded. The same again changes nothing. The versions that raised the alert are judged.
+
+@transaction.atomic
+def record_all(
+    findings: Iterable[tuple[int, Finding]],
+    source: Outcome.Source,
+    settings: Settings,
+    now: datetime,
+    user: Any = None,
+) -> list[int]:
+    """Let findings be the current outcomes of alerts; return the alerts of which one says anything new.
+
+    An earlier one is kept as superseded. The same again changes nothing. The versions that raised them are judged.
     """
+    new = [alert_id for alert_id, finding in findings if _record(alert_id, finding, source, now, user)]
+    if new:
+        days = AlertDay.objects.filter(alert__in=new, condition=True)
+        judge(set(days.values_list("source", flat=True)), settings.outcomes, settings.models.horizon_days, now)
+    return new
+
+
+def _record(alert_id: int, finding: Finding, source: Outcome.Source, now: datetime, user: Any) -> bool:
     alert = Alert.objects.select_for_update().get(pk=alert_id)
     earlier = current().filter(alert=alert).first()
     if earlier is not None and says(earlier) == says_of(finding):
@@ -46,12 +66,6 @@ def record(
         **{name: getattr(finding, name) for name in _FIELDS},
     )
     _conclude(alert, finding, now, user)
-    judge(
-        set(alert.days.filter(condition=True).values_list("source", flat=True)),
-        settings.outcomes,
-        settings.models.horizon_days,
-        now,
-    )
     return True
 
 

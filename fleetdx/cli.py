@@ -36,6 +36,8 @@ models_app = typer.Typer(no_args_is_help=True, help="What was learned: versions,
 app.add_typer(models_app, name="models")
 tickets_app = typer.Typer(no_args_is_help=True, help="The outbox of tickets: what waits, what was refused and why.")
 app.add_typer(tickets_app, name="tickets")
+outcomes_app = typer.Typer(no_args_is_help=True, help="What the workshop found, from elsewhere.")
+app.add_typer(outcomes_app, name="outcomes")
 
 Config = Annotated[
     Path,
@@ -536,6 +538,21 @@ def tickets_retry(
     from fleetdx.tickets import retry
 
     raise typer.Exit(retry(data, keys or [], every_dead=dead, as_json=json))
+
+
+@outcomes_app.command("import")
+@stops_with_a_message
+def outcomes_import(
+    file: Annotated[Path, typer.Argument(help="CSV or JSON lines, a finding a row, with the ticket's key.")],
+    config: Config = DEFAULT_CONFIG,
+    data: Data = DEFAULT_DATA,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be taken, and take nothing.")] = False,
+    json: Json = False,
+) -> None:
+    """Record what was found of cases that were closed elsewhere; twice is once. Also while the service runs."""
+    from fleetdx.outcomes import import_outcomes
+
+    raise typer.Exit(import_outcomes(file, config, data, dry_run=dry_run, as_json=json))
 
 
 @app.command()
