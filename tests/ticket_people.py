@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Protocol
 
 import httpx
@@ -16,6 +17,9 @@ class People(Protocol):
     """The people before one ticket system."""
 
     def set_status(self, number: str, status: str) -> None: ...
+
+    def conclude(self, number: str, fields: Mapping[str, str]) -> None:
+        """Close a ticket and leave in it what was found: fields of an outcome, by their names in the settings."""
 
     def rename(self, number: str, title: str) -> None: ...
 
@@ -45,6 +49,9 @@ class RoundupPeople:
 
     def set_status(self, number: str, status: str) -> None:
         self._change(number, {"status": status})
+
+    def conclude(self, number: str, fields: Mapping[str, str]) -> None:
+        self._change(number, {"status": CLOSED["roundup"], **fields})
 
     def rename(self, number: str, title: str) -> None:
         self._change(number, {"title": title})
@@ -81,6 +88,11 @@ class RtPeople:
         answer = self._client.put(f"ticket/{number}", json={"Status": status})
         assert "changed" in answer.text, answer.text
 
+    def conclude(self, number: str, fields: Mapping[str, str]) -> None:
+        named = {_title(name): text for name, text in fields.items()}
+        answer = self._client.put(f"ticket/{number}", json={"Status": CLOSED["rt"], "CustomFields": named})
+        assert answer.status_code == 200, answer.text
+
     def rename(self, number: str, title: str) -> None:
         assert "changed" in self._client.put(f"ticket/{number}", json={"Subject": title}).text
 
@@ -109,6 +121,11 @@ class RedminePeople:
     def set_status(self, number: str, status: str) -> None:
         self._change(number, {"status_id": self._statuses[status]})
         assert self._issue(number)["status"]["name"] == status
+
+    def conclude(self, number: str, fields: Mapping[str, str]) -> None:
+        numbers = {field["name"]: field["id"] for field in self._issue(number)["custom_fields"]}
+        named = [{"id": numbers[_title(name)], "value": text} for name, text in fields.items()]
+        self._change(number, {"status_id": self._statuses[CLOSED["redmine"]], "custom_fields": named})
 
     def rename(self, number: str, title: str) -> None:
         self._change(number, {"subject": title})
@@ -143,6 +160,11 @@ class RedminePeople:
     def _change(self, number: str, change: dict[str, Any]) -> None:
         answer = self._client.put(f"issues/{number}.json", json={"issue": change})
         assert answer.status_code == 204, answer.text
+
+
+def _title(name: str) -> str:
+    """As the fields of our test servers are called, such as ``Root cause``."""
+    return name.replace("_", " ").capitalize()
 
 
 def people_before(name: str, server: Any) -> People:

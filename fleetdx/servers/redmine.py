@@ -68,10 +68,14 @@ Tracker.all.each do |tracker|  # the role may open what others closed
   end
 end
 Member.create!(project: project, principal: user, roles: [role])
-IssueCustomField.create!(
-  name: 'ExternalId', field_format: 'string', is_for_all: false, is_filter: true, searchable: true,
-  trackers: Tracker.all.to_a, projects: [project]
-)
+every = {{ is_for_all: false, is_filter: true, trackers: Tracker.all.to_a, projects: [project] }}
+IssueCustomField.create!(name: 'ExternalId', field_format: 'string', searchable: true, **every)
+verdicts = ['confirmed', 'false alarm', 'no trouble found']
+IssueCustomField.create!(name: 'Verdict', field_format: 'list', possible_values: verdicts, **every)
+{{ 'text' => ['Cause', 'Root cause', 'Action', 'Parts'], 'float' => ['Downtime hours', 'Cost'],
+  'string' => ['Failure mode', 'Currency'] }}.each do |format, names|
+  names.each {{ |name| IssueCustomField.create!(name: name, field_format: format, **every) }}
+end
 puts user.api_key
 """
 

@@ -17,8 +17,8 @@ _STATUS_LINE = '                status=Link("status"))'
 _KEYED = """\
                 status=Link("status"),
                 external_id=String(indexme="no"),
-                verdict=String(), cause=String(), root_cause=String(), action=String(), parts=String(),
-                downtime_hours=String(), cost=String(), currency=String())
+                verdict=String(), cause=String(), root_cause=String(), failure_mode=String(),
+                action=String(), parts=String(), downtime_hours=String(), cost=String(), currency=String())
 issue.setkey("external_id")"""
 
 

@@ -64,7 +64,8 @@ my $user = RT::User->new($system);
 done $user->Create(Name => '{user}', EmailAddress => '{user}@example.test', Password => '{password}', Privileged => 1);
 my $queue = RT::Queue->new($system);
 done $queue->Create(Name => '{queue}', CorrespondAddress => 'fleet@example.test', SLADisabled => 1);
-for my $name ('ExternalId', 'Verdict', 'Cause', 'Action', 'Parts', 'Downtime hours', 'Cost', 'Currency') {{
+for my $name ('ExternalId', 'Verdict', 'Cause', 'Root cause', 'Failure mode', 'Action', 'Parts', 'Downtime hours',
+    'Cost', 'Currency') {{
     my $field = RT::CustomField->new($system);
     done $field->Create(
         Name => $name, Type => 'FreeformSingle', LookupType => 'RT::Queue-RT::Ticket', MaxValues => 1,

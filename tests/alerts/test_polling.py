@@ -1,4 +1,4 @@
-"""What people leave in the ticket system comes back: on a real Roundup and a real Request Tracker, and word by word."""
+"""What people leave in the ticket system comes back: on real Roundup, Request Tracker and Redmine, and word by word."""
 
 from __future__ import annotations
 
@@ -9,18 +9,16 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
-import httpx
 import pytest
 from diagnoses import DAY, diagnosis, outcome
 from ticket_connectors import built
+from ticket_people import CLOSED, People, people_before
 
 from alerts.connectors.connector import Connector, FiledTicket, Retryable, Standing, TicketDraft
 from alerts.finding import BadFinding
 from alerts.polling import poll, said_in
 from config.knowledge import Knowledge
 from config.settings import Outcomes, Settings
-from fleetdx.servers.roundup import PASSWORD, USER, RoundupServer
-from fleetdx.servers.rt import RtServer
 
 pytestmark = pytest.mark.usefixtures("tables")
 SETTINGS = Settings()
@@ -182,36 +180,30 @@ def test_a_connector_that_cannot_tell_is_not_asked() -> None:
 # The whole loop, on the real servers.
 
 
-@pytest.fixture(params=["roundup", "rt"])
-def server(request: pytest.FixtureRequest) -> Any:
-    return request.getfixturevalue(request.param)
+@pytest.fixture(params=sorted(CLOSED))
+def name(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
 
 
 @pytest.fixture
-def connector(server: RoundupServer | RtServer) -> Iterator[Connector]:
-    with closing(built("roundup" if isinstance(server, RoundupServer) else "rt", server.port, timeout_s=30)) as made:
+def server(name: str, request: pytest.FixtureRequest) -> Any:
+    return request.getfixturevalue(name)
+
+
+@pytest.fixture
+def connector(name: str, server: Any) -> Iterator[Connector]:
+    with closing(built(name, server.port, timeout_s=30)) as made:
         yield made
 
 
-def resolve(server: RoundupServer | RtServer, number: str, **fields: str) -> None:
-    """Close a ticket and leave a verdict in it, as a person does."""
-    if isinstance(server, RtServer):
-        words = {name.replace("_", " ").capitalize(): text for name, text in fields.items()}
-        with httpx.Client(base_url=f"{server.url}/REST/2.0/", auth=(USER, PASSWORD), timeout=60) as person:
-            answer = person.put(f"ticket/{number}", json={"Status": "resolved", "CustomFields": words})
-            assert answer.status_code == 200, answer.text
-        return
-    headers = {"X-Requested-With": "rest", "Origin": f"http://127.0.0.1:{server.port}"}
-    with httpx.Client(
-        base_url=f"{server.url}/rest/data/", auth=(USER, PASSWORD), headers=headers, timeout=60
-    ) as person:
-        etag = person.get(f"issue/{number}").headers["etag"]
-        answer = person.patch(f"issue/{number}", json={"status": "resolved", **fields}, headers={"If-Match": etag})
-        assert answer.status_code == 200, answer.text
+@pytest.fixture
+def people(name: str, server: Any) -> Iterator[People]:
+    with closing(people_before(name, server)) as before:
+        yield before
 
 
 def test_from_an_alert_over_a_real_ticket_system_to_the_score_card_and_the_labels(
-    server: RoundupServer | RtServer, connector: Connector
+    connector: Connector, people: People
 ) -> None:
     from alerts.ledger import DjangoLedger
     from alerts.models import Alert, Ticket
@@ -230,15 +222,21 @@ def test_from_an_alert_over_a_real_ticket_system_to_the_score_card_and_the_label
     confirmed, wrong = Ticket.objects.order_by("pk")
     now = datetime.now(UTC)
     assert poll(connector, SETTINGS, Knowledge(), now).recorded == 0
-    resolve(server, confirmed.external_key, verdict="Confirmed", cause="hose chafed", action="hose replaced",
-            parts="clip; hose", downtime_hours="3.5", cost="120.35", currency="EUR")  # fmt: skip
-    resolve(server, wrong.external_key, verdict="false alarm", cause="sensor")
+    people.conclude(
+        confirmed.external_key,
+        {"verdict": "confirmed", "cause": "hose chafed", "action": "hose replaced", "parts": "clip; hose",
+         "downtime_hours": "3.5", "cost": "120.35", "currency": "EUR"},
+    )  # fmt: skip
+    people.conclude(wrong.external_key, {"verdict": "false alarm", "cause": "sensor"})
     assert poll(connector, SETTINGS, Knowledge(), datetime.now(UTC)).recorded == 2
     assert poll(connector, SETTINGS, Knowledge(), datetime.now(UTC)).recorded == 0
     first, second = Alert.objects.order_by("pk")
     found = first.outcomes.get()
-    assert (found.verdict, found.action, found.parts, str(found.cost)) == (
-        "confirmed", "hose replaced", ["clip", "hose"], "120.35",
+    assert (found.verdict, found.source, found.cause, found.action) == (
+        "confirmed", "poll", "hose chafed", "hose replaced",
+    )  # fmt: skip
+    assert (found.parts, found.downtime_hours, str(found.cost), found.currency) == (
+        ["clip", "hose"], 3.5, "120.35", "EUR",
     )  # fmt: skip
     assert (first.state, second.state) == ("closed", "acknowledged")
     (card,) = score_cards(Outcomes(), 7, {})
@@ -248,3 +246,9 @@ def test_from_an_alert_over_a_real_ticket_system_to_the_score_card_and_the_label
     assert records["failures"][["asset_id", "what"]].values.tolist() == [[cars[0], "AIR-LEAK"]]
     assert records["maintenance"]["what"].tolist() == ["AIR-LEAK: hose replaced"]
     assert DjangoLedger().sound_days(cars, later)["asset_id"].tolist() == [cars[1]]
+    # Looked at again, the sensor was right.
+    people.conclude(wrong.external_key, {"verdict": "confirmed", "cause": "valve", "action": "valve cleaned"})
+    assert poll(connector, SETTINGS, Knowledge(), datetime.now(UTC)).recorded == 1
+    second.refresh_from_db()
+    assert (second.state, second.outcomes.get(superseded_at=None).cause) == ("closed", "valve")
+    assert DjangoLedger().sound_days(cars, later).empty
