@@ -13,6 +13,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from django.db import transaction
+
 from alerts.connectors.connector import Connector, FiledTicket, Permanent, Standing, TicketDraft
 from alerts.models import Alert, Ticket
 
@@ -56,7 +58,9 @@ def continued(
     if held.standing is Standing.WONT_FIX:
         return _held_back(earlier, held, now, rules)
     if earlier.wont_fix_since is not None:  # people opened it again
-        Ticket.objects.filter(pk=earlier.pk).update(wont_fix_since=None, wont_fix_ended_at=None, wont_fix_ended_by="")
+        Ticket.objects.filter(pk=earlier.pk).update(
+            wont_fix_since=None, wont_fix_ended_at=None, wont_fix_ended_by="", wont_fix_ended_why=""
+        )
     ended = earlier.alert.closed_at
     if ended is None or ticket.alert.known_at - ended > rules.reopen_within:
         return None
@@ -67,12 +71,26 @@ def continued(
     return held
 
 
-def end_wont_fix(ticket: Ticket, who: str, now: datetime) -> bool:
-    """Let a ticket be filed although people will not fix it; return whether it was held back."""
-    earlier = _earlier(ticket, ticket.connector)
-    if ticket.status != Ticket.Status.HELD_BACK or earlier is None:
+def held_back_by(ticket: Ticket) -> Ticket | None:
+    """Return the earlier episode's ticket, which people will not fix; ``None`` where nothing holds this one back."""
+    return _earlier(ticket, ticket.connector) if ticket.status == Ticket.Status.HELD_BACK else None
+
+
+@transaction.atomic
+def end_wont_fix(ticket: Ticket, who: str, why: str, now: datetime) -> bool:
+    """Let a ticket be filed although people will not fix it; return whether it was held back.
+
+    Raises ``ValueError`` without a name and a reason.
+    """
+    if not who.strip() or not why.strip():
+        raise ValueError("a name and a reason are needed")
+    earlier = held_back_by(ticket)
+    if earlier is None:
         return False
-    Ticket.objects.filter(pk=earlier.pk).update(wont_fix_ended_at=now, wont_fix_ended_by=who[:150])
+    Ticket.objects.filter(pk=earlier.pk).update(
+        wont_fix_ended_at=now, wont_fix_ended_by=who[:150], wont_fix_ended_why=why.strip()[:500]
+    )
+    log.warning("Ticket %s is filed although %s stands as won't fix, %s: %s", ticket.key, earlier.key, who, why)
     Ticket.objects.filter(pk=ticket.pk, status=Ticket.Status.HELD_BACK).update(next_attempt_at=None)
     return True
 

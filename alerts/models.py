@@ -200,6 +200,7 @@ class Ticket(models.Model):
     wont_fix_ended_at = models.DateTimeField(null=True)
     wont_fix_ended_by = models.CharField(max_length=150, blank=True)
     """Who decided that the next episode gets a ticket all the same."""
+    wont_fix_ended_why = models.CharField(max_length=500, blank=True)
     carrier = models.ForeignKey("self", null=True, on_delete=models.RESTRICT, related_name="carried")
     """The ticket that this one went into; of a grouped one alone."""
     released_at = models.DateTimeField(null=True)

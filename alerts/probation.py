@@ -75,6 +75,18 @@ def _put(source: str, why: str, now: datetime) -> bool:
     return True
 
 
+def sources_on_probation(name: str) -> list[str]:
+    """Return the versions on probation that a name means: a version as score cards call it, or a rule's name."""
+    sources = on_probation().order_by("source").values_list("source", flat=True)
+    return [source for source in sources if source == name or source.startswith(f"rule:{name}@")]
+
+
+def releases() -> dict[str, Probation]:
+    """Return of each version that is off probation by a person's word how that last came about."""
+    ended = Probation.objects.exclude(ended_at=None).order_by("ended_at", "pk")
+    return {one.source: one for one in ended}
+
+
 def end(source: str, name: str, why: str, now: datetime) -> bool:
     """Let a version open tickets again; return whether it was on probation. Raises ``ValueError`` without a reason."""
     if not name.strip() or not why.strip():

@@ -5,17 +5,26 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 
 import numpy as np
 
 from alerts.bar import wilson
 from alerts.models import Alert, Outcome, Probation, Speaker
-from alerts.probation import on_probation
+from alerts.probation import on_probation, releases
 from alerts.verdicts import Said, reported_failures, said
 from config.settings import Outcomes
 
 _DAY = timedelta(days=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Release:
+    """A person's word that ended a probation."""
+
+    at: datetime
+    by: str
+    why: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +34,7 @@ class ScoreCard:
     ``unjudged`` were closed without anybody recording what was found. ``lead_*_days`` are from the end of the first
     day on which it said so to when it was found, over confirmed ones; ``None`` without any. ``at_least`` and
     ``at_most`` bound the share of confirmed among judged ones (Wilson, one-sided). ``probation`` is why it is on
-    probation, empty where it is not.
+    probation, empty where it is not; ``release`` is how the last one ended.
     """
 
     source: str
@@ -44,6 +53,7 @@ class ScoreCard:
     at_least: float
     at_most: float
     probation: str = ""
+    release: Release | None = None
 
     @property
     def judged(self) -> int:
@@ -65,6 +75,7 @@ def score_cards(settings: Outcomes, horizon_days: int, asset_types: Mapping[str,
     for speaker in Speaker.objects.order_by("source", "failure_mode"):
         speakers[speaker.source].append(speaker)
     probations: dict[str, Probation] = {one.source: one for one in on_probation()}
+    released = releases()
     unforeseen = _unforeseen(horizon_days)
     return [
         _card(
@@ -74,13 +85,26 @@ def score_cards(settings: Outcomes, horizon_days: int, asset_types: Mapping[str,
             sum(_missed(speaker, unforeseen, asset_types) for speaker in speakers[source]),
             settings,
             probations[source].why if source in probations else "",
+            _release(released.get(source)),
         )
         for source in sorted({*by_source, *speakers})
     ]
 
 
+def _release(ended: Probation | None) -> Release | None:
+    if ended is None or ended.ended_at is None:
+        return None
+    return Release(ended.ended_at, ended.ended_by, ended.ended_why)
+
+
 def _card(
-    source: str, words: Sequence[Said], speakers: Sequence[Speaker], missed: int, settings: Outcomes, probation: str
+    source: str,
+    words: Sequence[Said],
+    speakers: Sequence[Speaker],
+    missed: int,
+    settings: Outcomes,
+    probation: str,
+    release: Release | None,
 ) -> ScoreCard:
     verdicts = [one.verdict for one in words]
     confirmed = verdicts.count(Outcome.Verdict.CONFIRMED)
@@ -110,6 +134,7 @@ def _card(
         at_least=at_least,
         at_most=at_most,
         probation=probation,
+        release=release,
     )
 
 

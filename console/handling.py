@@ -9,10 +9,11 @@ from zoneinfo import ZoneInfo
 
 from django.utils.translation import gettext
 
+from alerts.continuing import held_back_by
 from alerts.escalation import Called, desk_of, next_call
 from alerts.handing_over import is_support
 from alerts.holding import Holds
-from alerts.models import Alert, Hold
+from alerts.models import Alert, Hold, Ticket
 from alerts.recurrence import CHATTERING, recurrences
 from config.installation import Installation
 from config.register import Site
@@ -32,6 +33,7 @@ def handling(alert: Alert, site: Site, installation: Installation, user: Any, no
     return {
         "recurrence": recurrence_text(recurrences([alert], settings.alerts.recurrence_days)[alert.pk], installation),
         "tier": _tier(alert, site, installation),
+        "wont_fix": _wont_fix(alert, zone),
         "holds": [_hold(row, zone) for row in rows],
         "group": {"id": alert.group.pk, "n": alert.group.alerts.count()} if alert.group is not None else None,
         "destination": str(DESTINATION[alert.destination]),
@@ -87,6 +89,27 @@ def _hold(row: Hold, zone: ZoneInfo) -> Mapping[str, object]:
         "by": row.by_name,
         "why": row.why,
         "end": gettext("End the shelf") if row.kind == Hold.Kind.SHELVED else gettext("Put back into service"),
+    }
+
+
+def _wont_fix(alert: Alert, zone: ZoneInfo) -> Mapping[str, object] | None:
+    """Return what people's *won't fix* does to this alert: whose it is, who ended it, and whether that may be done."""
+    ticket: Ticket | None = getattr(alert, "case", None)
+    if ticket is None:
+        return None
+    holder = held_back_by(ticket)
+    standing = holder or ticket
+    if standing.wont_fix_since is None:
+        return None
+    ended = ""
+    if standing.wont_fix_ended_at is not None:
+        at = local(standing.wont_fix_ended_at, zone)
+        ended = f"{at}, {standing.wont_fix_ended_by}: {standing.wont_fix_ended_why}"
+    return {
+        "ticket": standing.external_key or standing.key,
+        "since": local(standing.wont_fix_since, zone),
+        "ended": ended,
+        "can_end": holder is not None and not ended and alert.state != Alert.State.CLOSED,
     }
 
 

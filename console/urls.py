@@ -15,6 +15,7 @@ urlpatterns = [
     path("alerts/<int:alert_id>/shelve", decisions.shelve, name="shelve"),
     path("alerts/<int:alert_id>/out-of-service", decisions.take_out_of_service, name="out-of-service"),
     path("alerts/<int:alert_id>/end-hold", decisions.end_hold, name="end-hold"),
+    path("alerts/<int:alert_id>/end-wont-fix", decisions.end_wont_fix, name="end-wont-fix"),
     path("alerts/<int:alert_id>/pass-on", decisions.pass_on, name="pass-on"),
     path("alerts/<int:alert_id>/verify", decisions.verify, name="verify"),
     path("alerts/<int:alert_id>/send-back", decisions.send_back, name="send-back"),

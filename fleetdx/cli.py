@@ -30,6 +30,8 @@ rules_app = typer.Typer(
     no_args_is_help=True, help="Expert rules, without any server: check, test, try on a history, activate."
 )
 app.add_typer(rules_app, name="rules")
+probation_app = typer.Typer(no_args_is_help=True, help="Versions of rules and models that were wrong too often.")
+rules_app.add_typer(probation_app, name="probation")
 quarantine_app = typer.Typer(no_args_is_help=True, help="What was refused: look at it, replay it after mending why.")
 app.add_typer(quarantine_app, name="quarantine")
 models_app = typer.Typer(no_args_is_help=True, help="What was learned: versions, which one speaks, and changing that.")
@@ -151,6 +153,21 @@ def rules_activate(
 
     code = activate(config, history, override_by=override_by, reason=reason, horizon_days=horizon, as_json=json)
     raise typer.Exit(code)
+
+
+@probation_app.command("end")
+@stops_with_a_message
+def probation_end(
+    rule: Annotated[str, typer.Argument(help="Version as scorecard shows it (rule:NAME@VERSION), or a rule's name.")],
+    by: Annotated[str, typer.Option(help="Who decides; it stands on the score card.")],
+    reason: Annotated[str, typer.Option(help="Why; it stands there too.")],
+    data: Data = DEFAULT_DATA,
+    json: Json = False,
+) -> None:
+    """Let a version that is on probation open tickets by itself again; also while the service runs."""
+    from fleetdx.probation import end_probation
+
+    raise typer.Exit(end_probation(rule, data, by=by, reason=reason, as_json=json))
 
 
 By = Annotated[str, typer.Option(help="Who decides, for the journal.")]

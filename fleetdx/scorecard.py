@@ -45,4 +45,7 @@ def scorecard(config: Path, data: Path, *, as_json: bool) -> None:
     for card in cards:
         if card.probation:
             say(f"{card.source} is on probation, its alerts wait for review: {card.probation}")
+        if card.release is not None:
+            ended = card.release
+            say(f"{card.source} was taken off probation on {ended.at:%Y-%m-%d} by {ended.by}: {ended.why}")
     say(f"{len(cards):,} versions of rules and models; {sum(bool(card.probation) for card in cards):,} on probation.")

@@ -117,7 +117,7 @@ def _end_wont_fix(keys: Sequence[str]) -> list[str]:
 
     who, now = getpass.getuser(), datetime.now(UTC)
     held_back = Ticket.objects.select_related("alert").filter(key__in=keys)
-    return [ticket.key for ticket in held_back if end_wont_fix(ticket, who, now)]
+    return [ticket.key for ticket in held_back if end_wont_fix(ticket, who, "fleetdx tickets retry", now)]
 
 
 def _as_dict(one: Ticket) -> dict[str, object]:

@@ -1,4 +1,4 @@
-"""What people decide on an alert's page: shelving, out of service, calling technical support and the factory."""
+"""What people decide on an alert's page: shelving, out of service, *won't fix*, technical support and the factory."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from django.shortcuts import get_object_or_404, redirect
 from django.utils.translation import gettext
 from django.views.decorators.http import require_POST
 
-from alerts import handing_over, holding
-from alerts.models import Alert, Hold
+from alerts import continuing, handing_over, holding
+from alerts.models import Alert, Hold, Ticket
 from alerts.not_allowed import NotAllowed
 from config.operating_day import NS, day_bounds
 from console.context import provided
@@ -59,6 +59,23 @@ def end_hold(request: HttpRequest, alert_id: int) -> HttpResponse:
         lambda: holding.end(hold.pk, request.user, datetime.now(UTC)),
         gettext("Ended: what still holds is ready work again."),
     )
+
+
+@require_POST
+def end_wont_fix(request: HttpRequest, alert_id: int) -> HttpResponse:
+    """Let the alert have its ticket although people will not fix what the earlier one was of."""
+    alert = get_object_or_404(Alert.objects.select_related("case"), pk=alert_id)
+    ticket = get_object_or_404(Ticket.objects.select_related("alert"), alert=alert)
+    try:
+        ended = continuing.end_wont_fix(
+            ticket, request.user.get_username(), request.POST.get("why", ""), datetime.now(UTC)
+        )
+    except ValueError:
+        messages.error(request, gettext("Say why: it stands beside your name."))
+    else:
+        if ended:
+            messages.success(request, gettext("The ticket is on its way all the same."))
+    return redirect("alert", alert_id=alert_id)
 
 
 @require_POST

@@ -58,6 +58,7 @@ def _row(card: ScoreCard, installation: Installation) -> dict[str, object]:
     return {
         "card": card,
         "probation": probation(card.probation),
+        "released_on": str(card.release.at.date()) if card.release is not None else "",
         "first_day": str(card.first_day),
         "last_day": str(card.last_day),
         "modes": ", ".join(title.in_language(reader_language()) for title in modes),

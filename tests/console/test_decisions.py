@@ -9,7 +9,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from console_pages import CAR, Console, with_register
+from console_pages import CAR, Console, day_of, with_register
+from diagnoses import DAY, diagnosis
 
 from config.settings import Support
 from config.support import Tier
@@ -196,3 +197,56 @@ def test_the_ticket_of_a_group_is_shown_at_each_of_its_alerts(console: Console) 
     Ticket.objects.filter(pk=carried.pk).update(status="grouped", carrier=carrier)
     assert 'href="https://t.example/issue7"' in console.client().get(f"/alerts/{second}/").content.decode()
     assert Alert.objects.count() == 2
+
+
+def held_back(console: Console) -> tuple[int, int]:
+    """Two episodes of one failure: people closed the ticket of the first as won't fix; the second's is held back."""
+    from alerts.models import Alert, Ticket
+    from alerts.review import close_repaired
+
+    first = console.raise_alert()
+    Ticket.objects.filter(alert=first).update(
+        status="delivered", connector="desk", external_key="7", wont_fix_since=datetime.now(UTC)
+    )
+    close_repaired(CAR, datetime.now(UTC), "maintenance: valve")
+    day = DAY + timedelta(days=20)
+    from alerts.ledger import DjangoLedger
+
+    DjangoLedger().record([day_of(CAR, day, diagnosis(day, asset_id=CAR))])
+    second = Alert.objects.get(episode=2).pk
+    Ticket.objects.filter(alert=second).update(
+        status="held_back", connector="desk", next_attempt_at=datetime.now(UTC) + timedelta(days=1),
+        last_error="EMU-01-A/AIR-LEAK/1 stands as won't fix (rejected), at the latest until 2027-01-01",
+    )  # fmt: skip
+    return first, second
+
+
+def test_a_person_ends_a_wont_fix_with_a_reason_that_stays(console: Console) -> None:
+    from alerts.models import Ticket
+
+    first, second = held_back(console)
+    browser = console.client()
+    assert "Open a ticket all the same" in _text(browser.get(f"/alerts/{second}/"))
+    assert "Open a ticket all the same" not in _text(browser.get(f"/alerts/{first}/"))
+    assert "Say why" in _text(browser.post(f"/alerts/{second}/end-wont-fix", {"why": " "}, follow=True))
+    assert Ticket.objects.get(alert=second).next_attempt_at is not None
+    said = _text(browser.post(f"/alerts/{second}/end-wont-fix", {"why": "<now> it rains in"}, follow=True))
+    assert "The ticket is on its way all the same." in said
+    assert "Open a ticket all the same" not in said.replace("The ticket", "")
+    assert re.search(r"Won't fix 7, seen 20\d\d-\S+ \S+ ended: 20\d\d-\S+ \S+, anna: <now> it rains in", said)
+    assert "ended: 20" in _text(browser.get(f"/alerts/{first}/"))
+    assert Ticket.objects.get(alert=second).next_attempt_at is None
+    held = Ticket.objects.get(alert=first)
+    assert (held.wont_fix_ended_by, held.wont_fix_ended_why) == ("anna", "<now> it rains in")
+    chinese = _text(console.client("zh-hans").get(f"/alerts/{second}/"))
+    assert "不予修复" in chinese
+
+
+def test_where_nothing_is_held_back_there_is_nothing_to_end(console: Console) -> None:
+    from alerts.models import Ticket
+
+    alert, browser = console.raise_alert(), console.client()
+    browser.post(f"/alerts/{alert}/end-wont-fix", {"why": "because"})
+    assert Ticket.objects.get(alert=alert).wont_fix_ended_at is None
+    assert browser.post("/alerts/99999/end-wont-fix", {"why": "because"}).status_code == 404
+    assert browser.get(f"/alerts/{alert}/end-wont-fix").status_code == 405
