@@ -123,8 +123,6 @@ def write_history(
 
 EACH_ALONE = {"group_from": 1000, "tickets_per_hour": 10_000}
 """A year's tickets are delivered within minutes here: as they come in the field, each goes on its own."""
-DAYS_AT_ONCE = 31
-"""Days that ``--compare`` computes together."""
 CONFIG = Path(__file__).with_name("azure_config")
 """Expert rules and knowledge for the machines, written from January to June."""
 VARIANTS: Mapping[str, tuple[bool, dict[str, Any]]] = {
@@ -163,7 +161,7 @@ def compare(
         program.ledger.learning = True  # what rules say of these months opens nothing
         with progress("asset-days of the training months") as report:
             groups = [group for group in program.sweep.due(later) if group.day <= train_until]
-            program.do(groups, days_at_once=DAYS_AT_ONCE, progress=report)
+            program.do(groups, progress=report)
     results: dict[str, Any] = {}
     for name in variants:
         rules, models = VARIANTS[name]
@@ -172,7 +170,6 @@ def compare(
         installation = replace(ruled, rule_files=ruled.rule_files if rules else ())
         installation = configured(installation, CHOSEN | {"ticket": inferred.settings.models.ticket} | models)
         with backtest_program(installation, folder) as program:
-            program.days_at_once = DAYS_AT_ONCE
             with progress(name) as report:
                 walk(program, train_until, until, report)
             results[name] = evaluated(program, opened.failures(), train_until, until, horizon_days)

@@ -8,7 +8,7 @@ stop it catches up, and run twice it finds nothing to do.
 from __future__ import annotations
 
 import threading
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
@@ -23,16 +23,24 @@ from diagnostics.records import AssetDay, DayOutcome
 from diagnostics.training import Trainer
 from ingest.accounting import DayArrivals
 
+DAYS_AT_ONCE = 28
+"""Days that are computed together where many are due: after a stop, or on a walk through a history."""
+SAMPLES_AT_ONCE = 1_000_000
+"""Samples beyond which no further day is taken along: they are in memory together."""
 _DAY = timedelta(days=1)
 
 
 class Due(NamedTuple):
-    """One group to be done together: assets of one type and site on one day, with their arrivals' revisions."""
+    """One group to be done together: assets of one type and site on one day, with their arrivals' revisions.
+
+    ``samples`` counts the measurements that arrived of it.
+    """
 
     day: date
     asset_type: str
     site: str
     revisions: Mapping[str, int]
+    samples: int
 
 
 @dataclass(slots=True)
@@ -54,12 +62,14 @@ def due_groups(
     among others that report has days without data, and a site that ended has no days after.
     """
     revision: dict[AssetDay, int] = {}
+    samples: dict[AssetDay, int] = {}
     first: dict[str, date] = {}
     last: dict[str, date] = {}
     for arrival in arrivals:
         if arrival.asset_id not in register.assets:
             continue  # it was taken out of the register since
-        revision[AssetDay(arrival.asset_id, arrival.day)] = arrival.revision
+        key = AssetDay(arrival.asset_id, arrival.day)
+        revision[key], samples[key] = arrival.revision, arrival.measurements
         first[arrival.asset_id] = min(arrival.day, first.get(arrival.asset_id, arrival.day))
         site = register.assets[arrival.asset_id].site
         last[site] = max(arrival.day, last.get(site, arrival.day))
@@ -67,14 +77,17 @@ def due_groups(
         return []
     done = ledger.done(list(first), min(first.values()), max(last.values()))
     groups: defaultdict[tuple[date, str, str], dict[str, int]] = defaultdict(dict)
+    size: Counter[tuple[date, str, str]] = Counter()
     for asset_id, begin in first.items():
         asset = register.assets[asset_id]
         closed = last_closed_day(register.sites[asset.site], settings, now)
         for day in _days(begin, min(last[asset.site], closed)):
             key = AssetDay(asset_id, day)
             if done.get(key, -1) < revision.get(key, 0):
-                groups[day, asset.asset_type, asset.site][asset_id] = revision.get(key, 0)
-    return [Due(*key, groups[key]) for key in sorted(groups)]
+                group = (day, asset.asset_type, asset.site)
+                groups[group][asset_id] = revision.get(key, 0)
+                size[group] += samples.get(key, 0)
+    return [Due(*group, groups[group], size[group]) for group in sorted(groups)]
 
 
 def last_closed_day(site: Site, settings: Daily, now: datetime) -> date:
@@ -132,23 +145,20 @@ class Sweep:
         self,
         groups: Sequence[Due],
         *,
-        days_at_once: int = 1,
+        days_at_once: int = DAYS_AT_ONCE,
         stop: threading.Event | None = None,
         progress: Callable[[int, int | None], None] = lambda _done, _total: None,
     ) -> SweepReport:
         """Do some of what ``due`` returned, in its order.
 
-        At most so many ``days_at_once`` are computed together, which is faster; they are recorded day by day all the
-        same, and a day on which models may change begins anew.
+        At most so many ``days_at_once`` are computed together, which is faster, and fewer where their samples are
+        many; they are recorded day by day all the same, and a day on which models may change begins anew.
         """
         report = SweepReport()
         total = sum(len(group.revisions) for group in groups)
         first = 0
         while first < len(groups):
-            until = self._last_together(groups[first].day, days_at_once)
-            end = first
-            while end < len(groups) and groups[end].day <= until:
-                end += 1
+            end = self._end_together(groups, first, days_at_once)
             streams = self._streams(groups[first:end])
             for group in groups[first:end]:
                 if stop is not None and stop.is_set():
@@ -158,12 +168,20 @@ class Sweep:
             first = end
         return report
 
-    def _last_together(self, day: date, days_at_once: int) -> date:
-        """Return the last day that may be computed together with ``day``: models may change on the day after it."""
-        if days_at_once == 1:
-            return day
-        unchanged = [self._trainer.unchanged_until(kind, day) for kind in self._register.asset_types.values()]
-        return min([day + timedelta(days=days_at_once - 1), *unchanged])
+    def _end_together(self, groups: Sequence[Due], first: int, days_at_once: int) -> int:
+        """Return the place after the last group that may be computed together with the one at ``first``."""
+        day = groups[first].day
+        last = day
+        if days_at_once > 1:
+            unchanged = [self._trainer.unchanged_until(kind, day) for kind in self._register.asset_types.values()]
+            last = min([day + (days_at_once - 1) * _DAY, *unchanged])  # models may change on the day after it
+        end, samples = first, 0
+        while end < len(groups) and groups[end].day <= last:
+            samples += groups[end].samples
+            if samples > SAMPLES_AT_ONCE and groups[end].day > day:
+                break
+            end += 1
+        return end
 
     def forget(self) -> None:
         """Give back what is kept in memory between days."""

@@ -5,7 +5,6 @@ Up to a day it only learns, then the models are fitted, and from there on each d
 
 from __future__ import annotations
 
-import math
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -13,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from config.installation import Installation
 from config.operating_day import NS
-from config.register import Register
+from diagnostics.sweep import DAYS_AT_ONCE
 from fleetdx.backtest_store import HistoryStore
 from fleetdx.data_folder import DataFolder
 from fleetdx.failure import CannotGoOn
@@ -26,15 +25,13 @@ if TYPE_CHECKING:
 
 _NEVER_BY_ITSELF = 3650
 """Training days that the service would wait for: the walk fits at the day that it is told."""
-_MOST_DAYS_AT_ONCE = 28
-_SAMPLES_AT_ONCE = 1_000_000
 
 
 class Backtest(Program):
     """A program for a walk on a folder of its own. ``ledger`` is one of a back-test.
 
-    By itself it is the service in all it writes; with a ``store`` of a history's tables, days are computed together
-    and nothing is kept that only people would read.
+    By itself it is the service in all it writes; with a ``store`` of a history's tables nothing is kept that only
+    people would read.
     """
 
     ledger: BacktestLedger
@@ -48,7 +45,7 @@ class Backtest(Program):
             DataFolder(folder),
             ledger=_column_ledger if fast else _backtest_ledger,
         )
-        self.days_at_once = 1
+        self.days_at_once = DAYS_AT_ONCE
         if isinstance(store, HistoryStore):
             self.arrivals = store.arrivals
         if store is not None:
@@ -56,7 +53,7 @@ class Backtest(Program):
 
 
 def backtest_program(installation: Installation, folder: Path) -> Backtest:
-    """Return a program for a walk as the service makes it, day by day, on the store that the settings choose."""
+    """Return a program for a walk as the service makes it, on the store that the settings choose."""
     return Backtest(installation, folder)
 
 
@@ -103,9 +100,3 @@ def walk(program: Backtest, train_until: date, until: date | None, progress: Rep
     program.fit(train_until)
     program.ledger.learning = False
     program.do(walked, days_at_once=days, progress=lambda done, _total: progress(before + done, before + after))
-
-
-def days_at_once(samples: int, asset_days: int, register: Register) -> int:
-    """Return how many days of a fleet are computed together: a month, or fewer where their samples are many."""
-    per_day = max(1.0, samples / max(asset_days, 1) * len(register.assets))
-    return max(1, min(_MOST_DAYS_AT_ONCE, math.floor(_SAMPLES_AT_ONCE / per_day)))

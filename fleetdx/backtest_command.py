@@ -12,7 +12,7 @@ from pathlib import Path
 
 from config.installation import Installation
 from config.operating_day import NS
-from fleetdx.backtest import Backtest, days_at_once, fast_program, walk
+from fleetdx.backtest import Backtest, fast_program, walk
 from fleetdx.backtest_figures import findings
 from fleetdx.backtest_said import say_report
 from fleetdx.backtest_store import HistoryStore
@@ -82,8 +82,6 @@ def bring_tables(program: Backtest, history: History) -> None:
     with progress("samples read") as told:
         store.load(history, told)
     program.ledger.note_field_records(field_records(history))
-    asset_days = len(store.arrivals())
-    program.days_at_once = days_at_once(store.samples, asset_days, program.installation.register)
     left_out = ", ".join(f"{n:,} × {reason}" for reason, n in store.left_out.most_common() if n)
     if left_out:
         say(f"Left out of {folder_name(history)}: {left_out}.")

@@ -17,7 +17,7 @@ from config.installation import Installation
 from config.operating_day import NS
 from diagnostics.daily import DailyCycle
 from diagnostics.heard import Heard
-from diagnostics.sweep import Due, Sweep, SweepReport
+from diagnostics.sweep import DAYS_AT_ONCE, Due, Sweep, SweepReport
 from diagnostics.training import Trainer
 from fleetdx.data_folder import DataFolder
 from fleetdx.terminal import Report
@@ -153,7 +153,7 @@ class Program:
         with self._scoring, threadpool_limits(1):
             return self.sweep.run(now or self.now(), until=until, stop=stop, progress=progress)
 
-    def do(self, groups: Sequence[Due], *, days_at_once: int, progress: Report = _silent) -> SweepReport:
+    def do(self, groups: Sequence[Due], *, days_at_once: int = DAYS_AT_ONCE, progress: Report = _silent) -> SweepReport:
         """Score what ``sweep.due`` returned, or some of it; see ``Sweep.do``."""
         with self._scoring, threadpool_limits(1):
             return self.sweep.do(groups, days_at_once=days_at_once, progress=progress)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from datetime import date, timedelta
 
+import pandas as pd
 import pytest
 from memory_ledger import MemoryLedger
-from small_fleet import BERLIN, BERLINERS, MANAUS, SHANGHAI, Fleet, at, closed, days
+from small_fleet import BERLIN, BERLINERS, HOUR, MANAUS, SHANGHAI, Fleet, at, closed, days
 
 from diagnostics.records import AssetDay, DayOutcome
 
@@ -134,6 +135,26 @@ def _nameless(ledger: MemoryLedger) -> dict[AssetDay, DayOutcome]:
         )
         for key, o in ledger.outcomes.items()
     }
+
+
+@pytest.mark.parametrize(("most", "days_read"), [(1_000_000, [6]), (2 * 24 * len(BERLINERS), [2, 2, 2]), (1, [1] * 6)])
+def test_days_are_read_together_as_far_as_their_samples_fit(
+    new_fleet: NewFleet, monkeypatch: pytest.MonkeyPatch, most: int, days_read: list[int]
+) -> None:
+    fleet, _ = new_fleet()
+    for day in days(DAY, 6):
+        fleet.all_arrive(day)
+    monkeypatch.setattr("diagnostics.sweep.SAMPLES_AT_ONCE", most)
+    spans: list[int] = []
+    read = fleet.store.read_measurements
+
+    def watched(assets: Sequence[str], signals: Sequence[str], start: int, end: int) -> Iterator[pd.DataFrame]:
+        spans.append((end - start) // (24 * HOUR))
+        return read(assets, signals, start, end)
+
+    monkeypatch.setattr(fleet.store, "read_measurements", watched)
+    assert fleet.run(closed(days(DAY, 6)[-1])).asset_days == 6 * len(BERLINERS)
+    assert spans == days_read
 
 
 def test_late_data_makes_a_revision_of_its_day_and_of_its_asset_alone(new_fleet: NewFleet) -> None:

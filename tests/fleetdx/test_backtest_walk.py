@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 from history_folder import BEGIN, write_history
 
-from fleetdx.backtest import Backtest, backtest_program, days_at_once, fast_program, walk
+from fleetdx.backtest import Backtest, backtest_program, fast_program, walk
 from fleetdx.backtest_command import bring_tables
 from fleetdx.history import bring
 from fleetdx.opened_tickets import opened_tickets
@@ -63,6 +63,7 @@ def test_days_together_give_what_days_one_by_one_give(history: Path, tmp_path: P
     installation = replace(found, settings=found.settings.model_copy(update={"models": models}))
     with progress("") as silent:
         with backtest_program(installation, tmp_path / "service") as program:
+            program.days_at_once = 1
             bring(program, History.open(history))
             walk(program, TRAIN_UNTIL, None, silent)
             by_day = outcome(program)
@@ -78,10 +79,3 @@ def test_days_together_give_what_days_one_by_one_give(history: Path, tmp_path: P
     assert together["alerts"] == by_day["alerts"]
     pd.testing.assert_frame_equal(together["days"], by_day["days"], rtol=1e-12)
     assert by_day["days"]["score.ensemble"].notna().sum() > PUMPS * 8
-
-
-def test_fewer_days_are_computed_together_where_their_samples_are_many(history: Path) -> None:
-    register = read_installation(history).register
-    assert days_at_once(1000, 1000, register) == 28
-    assert days_at_once(86_400 * 1000, 1000, register) == 1_000_000 // (86_400 * PUMPS)
-    assert days_at_once(10**9, 10, register) == 1
