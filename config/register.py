@@ -108,7 +108,8 @@ class Signal(Strict):
 
     ``low`` and ``high`` bound what the sensor can physically report (in ``unit``, both inclusive); a value
     outside is a broken sensor or message, not an anomaly. ``period`` is the expected time between two
-    samples in seconds.
+    samples in seconds. ``component`` is what the signal speaks of alone: when that is renewed, the signal's own past
+    begins anew.
     """
 
     name: SignalName
@@ -116,6 +117,7 @@ class Signal(Strict):
     low: float = float("-inf")
     high: float = float("inf")
     period: PositiveFloat | None = None
+    component: Component | None = None
     title: Text | None = None
 
     @model_validator(mode="after")
@@ -184,6 +186,10 @@ class AssetType(Strict):
         ):
             if wanted is not None and wanted not in self.signal:
                 mistakes.append((where, f"unknown signal {wanted!r}{did_you_mean(wanted, self.signal)}"))
+        for number, signal in enumerate(self.signals):
+            if signal.component is not None and signal.component not in self.components:
+                hint = did_you_mean(signal.component, self.components)
+                mistakes.append((("signals", number, "component"), f"unknown component {signal.component!r}{hint}"))
         if mistakes:
             raise Mistakes(mistakes)
         return self

@@ -38,6 +38,7 @@ from models.grid import Floats, Grid
 from models.health import health
 from models.labels import local_days
 from models.panel import panel_index, panel_rows
+from models.renewals import Renewals
 from models.service import service_columns
 from models.symptoms import WINDOW_DAYS
 from models.threshold import anomalous
@@ -132,6 +133,7 @@ class DailyCycle:
                 pd.Series(site.id, index=panel.index.get_level_values(0).unique()),
                 since=np.datetime64(days[0] - timedelta(days=back), "D"),
                 further=model.ensemble.further if model is not None else (),
+                renewals=self._renewals(asset_type, site, panel, days[-1]),
             )
             derived = _without_silent_zeros(derived, min_completeness)
         scored = None
@@ -247,6 +249,14 @@ class DailyCycle:
         past = past[past.index.get_level_values(1) >= np.datetime64(first, "D")]
         past = past.drop(index=base.index, errors="ignore")
         return pd.concat([past, base]).sort_index()
+
+    def _renewals(self, asset_type: AssetType, site: Site, panel: pd.DataFrame, last: date) -> Renewals | None:
+        """Return what was renewed up to ``last``, of a type whose signals say what they speak of."""
+        if all(signal.component is None for signal in asset_type.signals):
+            return None
+        zones = dict.fromkeys(panel.index.get_level_values(0).unique(), site.zone)
+        records = self._ledger.field_records(zones, day_bounds(site.zone, last)[1] - 1)
+        return Renewals.of(asset_type, records["maintenance"], zones)
 
     def _with_service(self, derived: pd.DataFrame, asset_type: AssetType, site: Site, last: date) -> pd.DataFrame:
         """Return the derived panel with the days since each of the type's components was renewed."""

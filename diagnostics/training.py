@@ -28,6 +28,7 @@ from models.features import STATISTICS
 from models.labels import healthy_days
 from models.persistence import Persistence
 from models.registry import Registry, data_hash
+from models.renewals import Renewals
 from models.type_model import TypeModel
 
 log = logging.getLogger(__name__)
@@ -183,7 +184,12 @@ class Trainer:
         )
         healthy &= ~idle_days(base, asset_type)
         known = without_incomplete(_without_copies(base), self._settings.daily.min_completeness)
-        derived = derived_panel(known, groups, further=further_columns(settings.detectors))
+        derived = derived_panel(
+            known,
+            groups,
+            further=further_columns(settings.detectors),
+            renewals=Renewals.of(asset_type, records["maintenance"], zones),
+        )
         try:
             ensemble = Ensemble.fit(
                 derived,

@@ -25,6 +25,7 @@ from scipy.special import betainc
 
 from models.features import STATISTICS
 from models.grid import Floats, Grid
+from models.renewals import Renewals
 
 LOOK_BACK_DAYS = 60
 RECENT_DAYS = 3
@@ -55,12 +56,19 @@ _WINDOW_VALUES = 250_000  # of a block of windows: it is sorted in cache
 
 
 def derived_panel(
-    base: pd.DataFrame, groups: pd.Series, *, since: np.datetime64 | None = None, further: Collection[str] = ()
+    base: pd.DataFrame,
+    groups: pd.Series,
+    *,
+    since: np.datetime64 | None = None,
+    further: Collection[str] = (),
+    renewals: Renewals | None = None,
 ) -> pd.DataFrame:
     """Return the base columns and the look-back columns ``.own``, ``.peers``, ``.rate`` and ``faults.novel``.
 
     ``base`` is a panel of assets of one type (see ``models.features``), ``groups`` the peer group of each asset id;
     ``further`` names the kinds of ``FURTHER`` that are wanted too: ``.drift`` of statistics, ``.excess`` of faults.
+    With ``renewals``, the own past (``.own``, ``.drift``) of a signal that speaks of a component is the days since that
+    was last renewed, unknown until there are enough of them; the day itself, half of each part, belongs to neither.
     The result has the rows of ``base``, or those from day ``since`` on (the days before are then read only as past).
     Raises ``KeyError`` where an asset has no group.
     """
@@ -77,18 +85,21 @@ def derived_panel(
     columns: dict[str, Floats] = {}
     statistics = [c for c in base.columns if _is_statistic(c)]
     kinds = ("own", "peers", "drift") if "drift" in further else ("own", "peers")
-    first_of: dict[bytes, str] = {}
+    component_of, ages = (renewals.component_of, renewals.days_since(grid)) if renewals is not None else ({}, {})
+    first_of: dict[tuple[bytes, str | None], str] = {}
     for name in statistics:
         values = grid.spread(base[name])
+        component = component_of.get(name.partition(".")[0])
+        age = ages.get(component) if component is not None else None
         # All statistics of days with one sample are the same numbers: they are derived once.
-        same = first_of.setdefault(sha256(values.data).digest(), name)
+        same = first_of.setdefault((sha256(values.data).digest(), component), name)
         if same != name:
             columns |= {f"{name}.{kind}": columns[f"{same}.{kind}"] for kind in kinds}
             continue
-        columns[f"{name}.own"] = grid.gather(_against_own_past(values, first))[kept]
+        columns[f"{name}.own"] = grid.gather(_against_own_past(values, age, first))[kept]
         columns[f"{name}.peers"] = grid.gather(_against_peers(values, group, first))[kept]
         if "drift" in further:
-            columns[f"{name}.drift"] = grid.gather(_drift(values, group, first))[kept]
+            columns[f"{name}.drift"] = grid.gather(_drift(values, group, age, first))[kept]
     columns |= {name: values[kept] for name, values in _fault_columns(base, grid, excess="excess" in further)}
     order = [f"{name}.{kind}" for kind in kinds for name in statistics]
     order += [name for name in columns if name.startswith("faults.")]
@@ -112,14 +123,19 @@ def _index(base: pd.DataFrame) -> pd.MultiIndex:
     return base.index
 
 
-def _against_own_past(values: Floats, first: int) -> Floats:
-    """Robust z of each (asset, day) against the asset's days before; NaN before place ``first``."""
+def _against_own_past(values: Floats, age: Floats | None, first: int) -> Floats:
+    """Robust z of each (asset, day) against the asset's days before, or since its part is ``age`` days old.
+
+    NaN before place ``first``.
+    """
     assets, days = values.shape
     centre, spread, known = (np.full(values.shape, np.nan) for _ in range(3))
     padded = np.concatenate([np.full((assets, LOOK_BACK_DAYS), np.nan), values], axis=1)
     windows = np.lib.stride_tricks.sliding_window_view(padded, LOOK_BACK_DAYS, axis=1)[:, first:days]
     for block in _blocks(assets, windows.shape[1] * LOOK_BACK_DAYS):
         window = np.array(windows[block])
+        if age is not None:
+            _forget(window, age[block, first:], newest=1)
         centre[block, first:], spread[block, first:], known[block, first:] = _median_and_spread(window)
     fleet = _usual(np.where(known >= MIN_DAYS, spread, np.nan), axis=0)
     z = _z(values, centre, _shrunk(spread, known, fleet))
@@ -148,7 +164,7 @@ def _against_peers(values: Floats, group: NDArray[np.intp], first: int) -> Float
     return z
 
 
-def _drift(values: Floats, group: NDArray[np.intp], first: int) -> Floats:
+def _drift(values: Floats, group: NDArray[np.intp], age: Floats | None, first: int) -> Floats:
     """How far the recent days' weighted mean lies from the asset's own days before them, in its standard errors.
 
     An exponentially weighted moving average (Roberts, Technometrics 1, 1959) over ``DRIFT_DAYS``, against the median
@@ -162,19 +178,35 @@ def _drift(values: Floats, group: NDArray[np.intp], first: int) -> Floats:
     padded = np.concatenate([np.full((assets, LOOK_BACK_DAYS), np.nan), values], axis=1)
     windows = np.lib.stride_tricks.sliding_window_view(padded, LOOK_BACK_DAYS + 1, axis=1)[:, first:days]
     for block in _blocks(assets, windows.shape[1] * LOOK_BACK_DAYS):
-        recent = windows[block, :, -DRIFT_DAYS:]
+        window = windows[block]
+        if age is not None:
+            window = np.array(window)
+            _forget(window, age[block, first:], newest=0)
+        recent = window[..., -DRIFT_DAYS:]
         there = np.isfinite(recent)
         weight = np.where(there, weights, 0.0)
         total = np.where(there.sum(axis=-1) >= MIN_DAYS, weight.sum(axis=-1), np.nan)
         mean[block, first:] = (weight * np.nan_to_num(recent)).sum(axis=-1) / total
         share[block, first:] = (weight**2).sum(axis=-1) / total**2
-        before = np.array(windows[block, :, :-DRIFT_DAYS])
+        before = np.array(window[..., :-DRIFT_DAYS])
         centre[block, first:], spread[block, first:], known[block, first:] = _median_and_spread(before)
     fleet = _usual(np.where(known >= MIN_DAYS, spread, np.nan), axis=0)
     # The variance of the weighted mean, and of the median of n normal days, pi / 2n, both in the spread's.
     error = np.sqrt(share + np.pi / 2 / np.maximum(known, 1))
     z = _z(mean, centre, _shrunk(spread, known, fleet) * error)
     return np.where(np.isnan(values) | (known < MIN_DAYS), np.nan, z)
+
+
+def _forget(window: Floats, age: Floats, newest: int) -> None:
+    """Make unknown in windows (assets, days, places) what was not after the renewal, ``age`` (assets, days) days ago.
+
+    The last place is ``newest`` days ago.
+    """
+    back = np.arange(window.shape[-1])[::-1] + newest
+    asset, day = np.nonzero(age <= back[0])
+    days = window[asset, day]
+    days[back >= age[asset, day, None]] = np.nan
+    window[asset, day] = days
 
 
 def _beside_group(values: Floats, group: NDArray[np.intp]) -> Floats:

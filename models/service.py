@@ -20,7 +20,7 @@ USUAL_SHARE = 0.25
 
 def components_of(maintenance: pd.DataFrame) -> list[str]:
     """Return the components that were renewed most often, by name; ``what`` is ``component: action``."""
-    names = Counter(_component(maintenance))
+    names = Counter(component_of_record(maintenance))
     return sorted(name for name, _ in names.most_common(MAX_COMPONENTS))
 
 
@@ -49,7 +49,7 @@ def service_columns(
     ``service.<component>.due`` the age that the component will have then. NaN where there was none. ``maintenance``
     has ``asset_id``, ``time`` (ns) and ``what``.
     """
-    component = _component(maintenance)
+    component = component_of_record(maintenance)
     columns = {f"service.{name}.age": _age(index, maintenance[component == name], zones) for name in components}
     if interval is not None:
         phase = np.mod(_age(index, maintenance, zones), interval)
@@ -66,7 +66,7 @@ def component_of_mode(
         {
             "asset_id": maintenance["asset_id"].astype("str"),
             "done": local_days(maintenance, zones),
-            "component": _component(maintenance),
+            "component": component_of_record(maintenance),
         }
     )
     chosen = failures[failures["what"] == mode]
@@ -77,7 +77,8 @@ def component_of_mode(
     return str(names.most_common(1)[0][0]) if names else None
 
 
-def _component(maintenance: pd.DataFrame) -> pd.Series:
+def component_of_record(maintenance: pd.DataFrame) -> pd.Series:
+    """Return the component that each record speaks of; ``what`` is ``component: action``."""
     return maintenance["what"].map(lambda what: str(what).partition(":")[0].strip()).astype("str")
 
 

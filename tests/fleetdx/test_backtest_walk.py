@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 from history_folder import BEGIN, write_history
 
+from config.register import AssetType, Register
 from fleetdx.backtest import Backtest, backtest_program, fast_program, walk
 from fleetdx.backtest_command import bring_tables
 from fleetdx.history import bring
@@ -32,6 +33,15 @@ def history(tmp_path_factory: pytest.TempPathFactory) -> Path:
         table.write("P-03,2025-01-30T06:00:00Z,61.5,\nP-03,2025-01-30T06:00:00Z,,20.5\n")
         table.write("P-99,2025-01-30T06:00:00Z,60,20\nP-05,2025-01-30T06:30:00+01:00,60.25,19.5\n")
     return folder
+
+
+def speaking_of_the_pump(register: Register) -> Register:
+    """The same fleet, where the temperature speaks of the pump alone, which each repair replaces."""
+    kind = register.asset_types["pump"]
+    signals = [signal.model_dump() | {"component": "pump"} for signal in kind.signals if signal.name == "temperature"]
+    signals += [signal.model_dump() for signal in kind.signals if signal.name != "temperature"]
+    named = AssetType(**kind.model_dump() | {"components": ("pump",), "signals": signals})
+    return Register(tuple(register.sites.values()), (named,), tuple(register.assets.values()))
 
 
 def versions(program: Backtest) -> list[date]:
@@ -60,7 +70,11 @@ def outcome(program: Backtest) -> dict[str, Any]:
 def test_days_together_give_what_days_one_by_one_give(history: Path, tmp_path: Path) -> None:
     found = read_installation(history)
     models = found.settings.models.model_copy(update={"refit_days": 4, "shadow_days": 4})
-    installation = replace(found, settings=found.settings.model_copy(update={"models": models}))
+    installation = replace(
+        found,
+        register=speaking_of_the_pump(found.register),
+        settings=found.settings.model_copy(update={"models": models}),
+    )
     with progress("") as silent:
         with backtest_program(installation, tmp_path / "service") as program:
             program.days_at_once = 1

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from functools import cache
+from zoneinfo import ZoneInfo
 
 import numpy as np
 import pandas as pd
@@ -13,6 +15,7 @@ from scipy.stats import nbinom
 
 from models.derive import CLIP, FURTHER, LOOK_BACK_DAYS, MAX_EXCESS, derived_panel, is_look_back
 from models.panel import panel_index
+from models.renewals import Renewals
 
 FIRST = np.datetime64("2026-01-01")
 GROUPS = pd.Series({f"A{i}": "north" if i < 6 else "south" for i in range(9)})
@@ -60,7 +63,8 @@ def z(value: float, centre: float, own: float, n: int, fleet: float) -> float:
 class Slow:
     """The columns of one (asset, day), by dictionaries and lists."""
 
-    def __init__(self, frame: pd.DataFrame) -> None:
+    def __init__(self, frame: pd.DataFrame, renewed: Mapping[str, Sequence[pd.Timestamp]] | None = None) -> None:
+        self.renewed = renewed or {}
         self.rows = {(asset, day): row for (asset, day), row in zip(frame.index, frame.to_dict("records"), strict=True)}
         self.assets = sorted({asset for asset, _ in self.rows})
         self.known, self.hours = cache(self._known), cache(self._hours)
@@ -70,8 +74,13 @@ class Slow:
         values = [self.rows[asset, d][name] for d in days if (asset, d) in self.rows]
         return np.array([v for v in values if not np.isnan(v)])
 
+    def age(self, asset: str, day: pd.Timestamp, name: str) -> int:
+        """How many days ago what ``temp`` speaks of was renewed."""
+        since = [(day - at).days for at in self.renewed.get(asset, ()) if at <= day and name == "temp.mean"]
+        return min(since, default=1000)
+
     def own(self, asset: str, day: pd.Timestamp, name: str) -> float:
-        pasts = {a: self.known(a, day, name, 1, LOOK_BACK_DAYS + 1) for a in self.assets}
+        pasts = {a: self.known(a, day, name, 1, min(LOOK_BACK_DAYS + 1, self.age(a, day, name))) for a in self.assets}
         value = self.rows[asset, day][name]
         if len(pasts[asset]) < 7 or np.isnan(value):
             return np.nan
@@ -100,7 +109,8 @@ class Slow:
             middle = np.median(today) if len(today) > 4 else np.nan
             if len(members) <= 4:
                 middle = 0.0
-            found += [(ago, v - middle) for v in self.known(asset, at, name, 0, 1) if not np.isnan(middle)]
+            if ago < self.age(asset, day, name):
+                found += [(ago, v - middle) for v in self.known(asset, at, name, 0, 1) if not np.isnan(middle)]
         return found
 
     def drift(self, asset: str, day: pd.Timestamp, name: str) -> float:
@@ -182,6 +192,68 @@ def test_derived_columns_agree_with_a_loop(seed: int) -> None:
             np.testing.assert_allclose(derived[name].iloc[number], value, rtol=1e-9, atol=1e-9, err_msg=f"{name} {day}")
 
 
+def records(renewed: Mapping[str, Sequence[int]], component: str = "bearing") -> Renewals:
+    """Renewals at noon of some days of each asset; ``temp`` alone speaks of the bearing."""
+    start = FIRST.astype("datetime64[ns]").astype(int) + 12 * 3600 * 10**9
+    rows = [(asset, start + d * 86_400 * 10**9, f"{component}: replaced") for asset, at in renewed.items() for d in at]
+    maintenance = pd.DataFrame(rows, columns=["asset_id", "time", "what"]).astype({"time": "int64"})
+    return Renewals({"temp": "bearing"}, maintenance, dict.fromkeys(GROUPS.index, ZoneInfo("UTC")))
+
+
+def test_the_own_past_of_a_renewed_component_agrees_with_a_loop() -> None:
+    frame, renewed = base(), {"A0": [-9, 20], "A1": [30, 41], "A2": [74], "A5": [0], "A8": [80]}
+    derived = derived_panel(frame, GROUPS, further=FURTHER, renewals=records(renewed))
+    slow = Slow(frame, {asset: [pd.Timestamp(FIRST + d) for d in at] for asset, at in renewed.items()})
+    told = 0
+    for number, (asset, day) in enumerate(frame.index):
+        if asset in renewed and day >= pd.Timestamp(FIRST + 15):
+            for name, call in (("temp.mean.own", slow.own), ("temp.mean.drift", slow.drift)):
+                expected, found = call(asset, day, "temp.mean"), derived[name].iloc[number]
+                np.testing.assert_allclose(found, expected, rtol=1e-9, atol=1e-9, err_msg=f"{name} {asset} {day}")
+                told += np.isfinite(expected)
+    assert told > 300
+    plain = derived_panel(frame, GROUPS, further=FURTHER)
+    others = [name for name in plain if name not in ("temp.mean.own", "temp.mean.drift")]
+    pd.testing.assert_frame_equal(derived[others], plain[others], check_exact=True)
+
+
+def test_records_of_what_no_signal_speaks_of_change_nothing() -> None:
+    frame = base()
+    plain = derived_panel(frame, GROUPS, further=FURTHER)
+    others = records({"A0": [20, 40], "A4": [60]}, component="seal")
+    for renewals in (others, Renewals({}, records({"A0": [20]}).maintenance, {}), records({})):
+        found = derived_panel(frame, GROUPS, further=FURTHER, renewals=renewals)
+        pd.testing.assert_frame_equal(found, plain, check_exact=True)
+
+
+@settings(max_examples=15, deadline=None)
+@given(
+    st.lists(st.tuples(st.sampled_from(list(GROUPS.index)), st.integers(-5, 80)), max_size=8),
+    st.sampled_from(list(GROUPS.index)),
+    st.integers(1, 74),
+)
+def test_a_later_record_changes_no_earlier_day(before: list[tuple[str, int]], asset: str, day: int) -> None:
+    frame = base()
+    known: dict[str, list[int]] = {}
+    for name, at in before:
+        known.setdefault(name, []).append(at)
+    later = {**known, asset: [*known.get(asset, []), day]}
+    kept = frame.index.get_level_values(1) < pd.Timestamp(FIRST + day)
+    first, second = (
+        derived_panel(frame, GROUPS, further=FURTHER, renewals=records(renewed)) for renewed in (known, later)
+    )
+    pd.testing.assert_frame_equal(first[kept], second[kept], check_exact=True)
+
+
+def test_equal_numbers_of_signals_with_and_without_a_component_are_told_apart() -> None:
+    frame = base().assign(**{"copy.mean": lambda f: f["temp.mean"], "temp.max": lambda f: f["temp.mean"]})
+    derived = derived_panel(frame, GROUPS, renewals=records({"A0": [40]}))
+    after = (slice("A0", "A0"), slice(pd.Timestamp(FIRST + 41), pd.Timestamp(FIRST + 45)))
+    assert derived.loc[after, "temp.mean.own"].isna().all()
+    pd.testing.assert_series_equal(derived["temp.max.own"], derived["temp.mean.own"], check_names=False)
+    assert derived.loc[after, "copy.mean.own"].notna().any()
+
+
 @settings(max_examples=15, deadline=None)
 @given(st.integers(0, 10_000), st.integers(8, 70), st.sampled_from([np.nan, 0.0, 1e6]))
 def test_what_comes_later_changes_nothing(seed: int, day: int, later: float) -> None:
@@ -195,13 +267,14 @@ def test_what_comes_later_changes_nothing(seed: int, day: int, later: float) -> 
         pd.testing.assert_frame_equal(derived_panel(frame[kept], GROUPS, further=FURTHER), whole, rtol=1e-12)
 
 
-def test_a_day_needs_no_more_past_than_the_look_back() -> None:
+@pytest.mark.parametrize("renewals", [None, records({"A0": [60, 130], "A1": [110], "A2": [139]})])
+def test_a_day_needs_no_more_past_than_the_look_back(renewals: Renewals | None) -> None:
     """What the service reads for one day gives what the walk through all of history gives."""
     frame = base(days=140)
     last = FIRST + 139
     in_reach = frame.index.get_level_values(1) >= pd.Timestamp(last - LOOK_BACK_DAYS)
-    today = derived_panel(frame[in_reach], GROUPS, since=last, further=FURTHER)
-    walked = derived_panel(frame, GROUPS, further=FURTHER)
+    today = derived_panel(frame[in_reach], GROUPS, since=last, further=FURTHER, renewals=renewals)
+    walked = derived_panel(frame, GROUPS, further=FURTHER, renewals=renewals)
     assert set(today.index.get_level_values(1)) == {pd.Timestamp(last)}
     pd.testing.assert_frame_equal(today, walked[walked.index.get_level_values(1) == pd.Timestamp(last)], rtol=1e-12)
 
