@@ -54,6 +54,8 @@ class Finding(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     cost: Decimal | None = None
     currency: Annotated[str, Meta(pattern="^([A-Z]{3})?$")] = ""
     """ISO 4217."""
+    whole_group: bool = False
+    """Whether all alerts of the failure mode that the ticket stands for were looked at, and this is true of each."""
 
 
 class Told(Finding, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -277,6 +277,10 @@ class Outcome(models.Model):
     downtime_hours = models.FloatField(null=True)
     cost = models.DecimalField(max_digits=14, decimal_places=2, null=True)
     currency = models.CharField(max_length=3, blank=True)
+    whole_group = models.BooleanField(default=False)
+    """Whether it was said of all alerts of its failure mode that the ticket stands for."""
+    told_on = models.ForeignKey(Alert, null=True, on_delete=models.SET_NULL, related_name="+")
+    """The alert on which it was said for the whole group; empty where it is this one's own."""
     recorded_at = models.DateTimeField()
     superseded_at = models.DateTimeField(null=True)
 

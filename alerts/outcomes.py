@@ -13,11 +13,13 @@ from alerts import lifecycle
 from alerts.finding import Finding
 from alerts.models import Alert, AlertDay, Outcome
 from alerts.probation import judge
+from alerts.shared_finding import shared
 from alerts.standing import life_of, put
 from config.settings import Settings
 
 _FIELDS = (
     "verdict", "at", "by", "cause", "root_cause", "failure_mode", "action", "downtime_hours", "cost", "currency",
+    "whole_group",
 )  # fmt: skip
 
 
@@ -43,16 +45,32 @@ def record_all(
 ) -> list[int]:
     """Let findings be the current outcomes of alerts; return the alerts of which one says anything new.
 
-    An earlier one is kept as superseded. The same again changes nothing. The versions that raised them are judged.
+    An earlier one is kept as superseded. The same again changes nothing. What was found of a whole group is recorded on
+    the other alerts too that it can be of. The versions that raised them are judged.
     """
-    new = [alert_id for alert_id, finding in findings if _record(alert_id, finding, source, now, user)]
+    new = []
+    for alert_id, finding in findings:
+        if _record(alert_id, finding, source, now, user):
+            new.append(alert_id)
+        if finding.whole_group:
+            alert = Alert.objects.select_related("case__carrier").get(pk=alert_id)
+            for other, the_same in shared(alert, finding):
+                if _record(other, the_same, source, now, user, told_on=alert):
+                    new.append(other)
     if new:
         days = AlertDay.objects.filter(alert__in=new, condition=True)
         judge(set(days.values_list("source", flat=True)), settings.outcomes, settings.models.horizon_days, now)
     return new
 
 
-def _record(alert_id: int, finding: Finding, source: Outcome.Source, now: datetime, user: Any) -> bool:
+def _record(
+    alert_id: int,
+    finding: Finding,
+    source: Outcome.Source,
+    now: datetime,
+    user: Any,
+    told_on: Alert | None = None,
+) -> bool:
     alert = Alert.objects.select_for_update().get(pk=alert_id)
     earlier = current().filter(alert=alert).first()
     if earlier is not None and says(earlier) == says_of(finding):
@@ -62,6 +80,7 @@ def _record(alert_id: int, finding: Finding, source: Outcome.Source, now: dateti
         alert=alert,
         source=source,
         recorded_at=now,
+        told_on=told_on,
         parts=list(finding.parts),
         **{name: getattr(finding, name) for name in _FIELDS},
     )

@@ -22,6 +22,7 @@ from config.settings import TRACKER_FIELDS, Outcomes, Settings
 
 log = logging.getLogger(__name__)
 
+_YES_OR_NO = {"yes": True, "true": True, "1": True, "no": False, "false": False, "0": False}
 _BEGINNING = datetime(1990, 1, 1, tzinfo=UTC)
 
 
@@ -98,6 +99,11 @@ def said_in(filed: FiledTicket, settings: Outcomes) -> dict[str, object]:
         if _plain(settings.fields.get("verdict", "verdict")) == "status":
             return {}  # a status that says nothing of what was found
         raise BadFinding("verdict", f"{str(found['verdict'])[:60]!r} is none of outcomes.verdicts")
+    if "whole_group" in found:
+        said = _plain(str(found["whole_group"]))
+        if said not in _YES_OR_NO:
+            raise BadFinding("whole_group", f"{said[:60]!r} is neither yes nor no")
+        found["whole_group"] = _YES_OR_NO[said]
     return found | {"verdict": words[word]}
 
 

@@ -259,6 +259,7 @@ Verdict = Literal["confirmed", "false_alarm", "no_trouble_found"]
 
 TRACKER_FIELDS = (
     "verdict", "cause", "root_cause", "failure_mode", "action", "parts", "downtime_hours", "cost", "currency",
+    "whole_group",
 )  # fmt: skip
 """Fields of an outcome that a ticket system may hold."""
 

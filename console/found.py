@@ -15,7 +15,9 @@ def found(alert: Alert, site: Site, installation: Installation) -> dict[str, obj
     """Return what stands and what stood before it, newest first; the earlier alert; and why its source is on
     probation.
     """
-    outcomes = [_shown(outcome, site, installation) for outcome in alert.outcomes.order_by("-pk")]
+    outcomes = [
+        _shown(outcome, site, installation) for outcome in alert.outcomes.select_related("told_on").order_by("-pk")
+    ]
     standing = on_probation().filter(source=alert.source).first()
     return {
         "outcomes": outcomes,
@@ -38,6 +40,7 @@ def _shown(outcome: Outcome, site: Site, installation: Installation) -> dict[str
             f"{parts[name].title.in_language(reader_language())} [{name}]" if name in parts else name for name in named
         ),
         "downtime_hours": "" if outcome.downtime_hours is None else f"{outcome.downtime_hours:g}",
+        "whole_group": gettext("yes") if outcome.whole_group else "",
         "cost": "" if outcome.cost is None else f"{outcome.cost:,} {outcome.currency}",
     }
     return {
@@ -45,5 +48,6 @@ def _shown(outcome: Outcome, site: Site, installation: Installation) -> dict[str
         "at": local(outcome.at, site.zone),
         "by": outcome.by or gettext("not known"),
         "stands": outcome.superseded_at is None,
+        "told_on": outcome.told_on,
         "facts": [(FINDING[name], text) for name, text in amounts.items() if text],
     }

@@ -33,6 +33,7 @@ FINDING = {
     "root_cause": _("Root cause: why it came back"),
     "action": _("What was done"),
     "parts": _("Parts"),
+    "whole_group": _("For the whole group"),
     "downtime_hours": _("Downtime in hours"),
     "cost": _("Cost"),
     "currency": _("Currency, such as EUR"),

@@ -159,3 +159,26 @@ def test_the_command_shows_the_same_cards_for_people_and_machines(
     said = capsys.readouterr().err
     assert "rule:air-leak-firm@1 is on probation, its alerts wait for review: 0 of 5 confirmed" in said
     assert "1 versions of rules and models; 1 on probation." in said
+
+
+def test_a_finding_for_the_whole_group_is_one_step(console: Console, alert: int) -> None:
+    from alerts.models import Ticket
+
+    browser = console.client()
+    assert "other alerts of this failure mode" not in browser.get(f"/alerts/{alert}/outcome").content.decode()
+    others = [console.raise_alert(car) for car in ("EMU-01-B", "EMU-02-A")]
+    carrier = Ticket.objects.get(alert=alert)
+    Ticket.objects.filter(alert__in=others).update(status="grouped", carrier=carrier)
+    form = browser.get(f"/alerts/{alert}/outcome").content.decode()
+    assert "Each of the 2 other alerts of this failure mode in the same ticket was looked at" in form
+    assert (
+        "同一工单中同一故障模式的其他 2 个告警"
+        in console.client("zh-hans").get(f"/alerts/{alert}/outcome").content.decode()
+    )
+    answer = browser.post(f"/alerts/{alert}/outcome", FORM | {"whole_group": "true"}, follow=True).content.decode()
+    assert "Recorded for 3 alerts." in answer
+    assert "For the whole group" in answer
+    assert 'value="true" checked' in browser.get(f"/alerts/{alert}/outcome").content.decode()
+    shown = browser.get(f"/alerts/{others[0]}/").content.decode()
+    assert f"said of its whole group, on {CAR}" in shown
+    assert "120.30" not in shown
