@@ -35,6 +35,7 @@ from config.installation import Installation
 from fleetdx.backtest import backtest_program, walk
 from fleetdx.backtest_figures import evaluated
 from fleetdx.backtest_said import say_report
+from fleetdx.data_folder import DataFolder
 from fleetdx.field_records import field_records
 from fleetdx.history import ANY_AGE_DAYS, bring
 from fleetdx.ingest_thread import IngestThread
@@ -46,7 +47,7 @@ from fleetdx.servers.influxdb import InfluxDBServer
 from fleetdx.servers.process import free_port
 from fleetdx.servers.roundup import RoundupServer
 from fleetdx.terminal import console, progress
-from fleetdx.wiring import read_installation
+from fleetdx.wiring import read_installation, telemetry_store
 from ingest.history import History
 
 TRAIN_UNTIL, UNTIL = date(2015, 6, 30), date(2015, 9, 30)
@@ -232,7 +233,8 @@ def run_on(
             read_installation(history), CHOSEN,
             mqtt={"port": mqtt.port, "client_id": "fleetdx-bench"}, store=kept, tickets=system, alerts=EACH_ALONE,
         )  # fmt: skip
-        program = stack.enter_context(backtest_program(installation, folder / "data"))
+        own_store = telemetry_store(installation, DataFolder(folder / "data"))  # of a server started for this walk
+        program = stack.enter_context(backtest_program(installation, folder / "data", own_store))
         counted = publish_and_store(program, history, mqtt.port)
         opened = History.open(history)
         program.ledger.note_field_records(field_records(opened))

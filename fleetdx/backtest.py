@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from config.installation import Installation
 from config.operating_day import NS
+from config.settings import Store
 from diagnostics.sweep import DAYS_AT_ONCE
 from fleetdx.backtest_store import HistoryStore
 from fleetdx.data_folder import DataFolder
@@ -30,31 +31,32 @@ _NEVER_BY_ITSELF = 3650
 class Backtest(Program):
     """A program for a walk on a folder of its own. ``ledger`` is one of a back-test.
 
-    By itself it is the service in all it writes; with a ``store`` of a history's tables nothing is kept that only
-    people would read.
+    It never opens the store that the settings choose, which is the service's: without a ``store`` it keeps samples in
+    its folder. By itself it is the service in all it writes; with a ``HistoryStore`` nothing is kept that only people
+    would read.
     """
 
     ledger: BacktestLedger
 
     def __init__(self, installation: Installation, folder: Path, store: TelemetryStore | None = None) -> None:
         models = installation.settings.models.model_copy(update={"min_training_days": _NEVER_BY_ITSELF})
-        settings = installation.settings.model_copy(update={"models": models})
-        fast = store is not None
+        settings = installation.settings.model_copy(update={"models": models, "store": Store()})
+        fast = isinstance(store, HistoryStore)
         super().__init__(
             replace(installation, settings=settings),
             DataFolder(folder),
             ledger=_column_ledger if fast else _backtest_ledger,
         )
         self.days_at_once = DAYS_AT_ONCE
+        if store is not None:
+            self.store, self.for_readers = store, not fast
         if isinstance(store, HistoryStore):
             self.arrivals = store.arrivals
-        if store is not None:
-            self.store, self.for_readers = store, False
 
 
-def backtest_program(installation: Installation, folder: Path) -> Backtest:
-    """Return a program for a walk as the service makes it, on the store that the settings choose."""
-    return Backtest(installation, folder)
+def backtest_program(installation: Installation, folder: Path, store: TelemetryStore | None = None) -> Backtest:
+    """Return a program for a walk as the service makes it; ``store`` is one for this walk alone."""
+    return Backtest(installation, folder, store)
 
 
 def fast_program(installation: Installation, folder: Path) -> Backtest:

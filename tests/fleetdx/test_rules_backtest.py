@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import re
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 from history_folder import write_history
+from influx_server import Bucket
 from program import here
 
 from config.installation import load
 from fleetdx.wiring import load_rules
+from telemetry.influxdb import InfluxDBStore
 
 FAILS_ON = [(2, 14), (5, 19), (4, 17)]
 RULES = """\
@@ -236,3 +239,32 @@ def test_what_is_refused_before_the_walk(history: Path, tmp_path: Path, monkeypa
     no_bar = here("rules", "activate", folder, "--history", history)
     assert (no_bar.code, "min_precision" in no_bar.err) == (3, True)
     assert not (folder / "rules" / "approvals.yaml").exists()
+
+
+@pytest.mark.slow
+def test_no_walk_reads_or_writes_the_bucket_of_the_service(
+    history: Path, tmp_path: Path, influxdb: Bucket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = configuration(tmp_path / "config", history)
+    where = f"url: {influxdb.url}, org: {influxdb.org}, bucket: {influxdb.name}"
+    with (folder / "settings.yaml").open("a") as settings:
+        settings.write(f"store: {{kind: influxdb, {where}, token_env: BUCKET_TOKEN}}\n")
+    service = closing(InfluxDBStore(influxdb.url, influxdb.org, influxdb.name, influxdb.token, timeout_s=30))
+    monkeypatch.delenv("BUCKET_TOKEN", raising=False)  # who tries rules out need not hold it
+    walks = [
+        ("rules", "backtest", history, "-c", folder, "--json"),
+        ("rules", "activate", folder, "--history", history, "--json"),
+        ("backtest", history, "-c", folder, "--horizon", "7", "--json"),
+    ]
+    with service as store:
+        store.open()
+        for token in (None, influxdb.token):
+            for walk in walks:
+                environment = {"FLEETDX_APPROVAL_KEY": "k" * 32} | ({"BUCKET_TOKEN": token} if token else {})
+                answer = here(*walk, **environment)
+                assert answer.code in (0, 1), answer.err
+                assert answer.json()
+                (folder / "rules" / "approvals.yaml").unlink(missing_ok=True)
+        assert store.span() is None
+        assert here("import", history, "-c", folder, "-d", tmp_path / "data", BUCKET_TOKEN=influxdb.token).code == 0
+        assert store.span() is not None
