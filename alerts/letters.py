@@ -9,8 +9,11 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from email.message import EmailMessage
+
+from django.db.models import Count, F, Q, Sum
 
 from alerts.connectors.connector import Permanent, Retryable
 from alerts.holding import Holds
@@ -40,6 +43,36 @@ def send_letters(post: Post, installation: Installation, now: datetime) -> int:
     return sent
 
 
+@dataclass(frozen=True, slots=True)
+class LetterCounts:
+    """Letters that were sent and attempts that failed; and notices, which letters take along.
+
+    Of the notices that are not told, ``held_back`` are those to people who were written to within the limit,
+    ``refused`` those that no letter will take any more, ``waiting`` the others.
+    """
+
+    sent: int
+    failed: int
+    told: int
+    waiting: int
+    held_back: int
+    refused: int
+
+
+def letter_counts(every: timedelta, now: datetime) -> LetterCounts:
+    """Count what became of letters and notices; ``every`` is the limit, ``notify.every``."""
+    letters = Mailbox.objects.aggregate(sent=Sum("sent"), failed=Sum("failed"))
+    written = Mailbox.objects.filter(last_sent_at__gt=now - every).values("address")
+    untold = Q(sent_at=None, refused="")
+    notices = Notice.objects.aggregate(
+        told=Count("pk", filter=Q(sent_at__isnull=False)),
+        waiting=Count("pk", filter=untold & ~Q(address__in=written)),
+        held_back=Count("pk", filter=untold & Q(address__in=written)),
+        refused=Count("pk", filter=~Q(refused="")),
+    )
+    return LetterCounts(sent=letters["sent"] or 0, failed=letters["failed"] or 0, **notices)
+
+
 def _turn(address: str, not_since: datetime, at: datetime) -> bool:
     """Take the turn to write to somebody, who was not written to after an instant; False where another took it."""
     box, new = Mailbox.objects.get_or_create(address=address, defaults={"last_sent_at": at})
@@ -63,5 +96,6 @@ def _send(post: Post, address: str, notices: Sequence[Notice], message: EmailMes
         Notice.objects.filter(pk__in=[notice.pk for notice in notices]).update(refused=refused)
     elif not error:
         Notice.objects.filter(pk__in=[notice.pk for notice in notices]).update(sent_at=at)
-    Mailbox.objects.filter(address=address).update(last_sent_at=at, last_error=error)
+    counted = {"failed": F("failed") + 1} if error else {"sent": F("sent") + 1}
+    Mailbox.objects.filter(address=address).update(last_sent_at=at, last_error=error, **counted)
     return not error

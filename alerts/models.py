@@ -460,6 +460,9 @@ class Mailbox(models.Model):
 
     address = models.CharField(max_length=255, unique=True)
     last_sent_at = models.DateTimeField()
+    sent = models.PositiveBigIntegerField(default=0)
+    failed = models.PositiveBigIntegerField(default=0)
+    """Letters that the mail server took, and attempts that it did not."""
     last_error = models.CharField(max_length=500, blank=True)
 
     def __str__(self) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
+from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
 from django.contrib.auth.decorators import login_not_required
@@ -16,6 +17,7 @@ from django.http import HttpRequest, HttpResponse, HttpResponseForbidden
 from django.views.decorators.http import require_GET
 
 from alerts.inbound import refusals
+from alerts.letters import letter_counts
 from alerts.models import Alert, Outcome, Ticket
 from alerts.probation import on_probation
 from config.operating_day import NS
@@ -46,7 +48,7 @@ def page(request: HttpRequest) -> HttpResponse:
     here = provided()
     if here.installation.settings.console.metrics != "open" and not request.user.is_authenticated:
         return HttpResponseForbidden("log in, or set console.metrics: open\n", content_type="text/plain")
-    families = [*_tables()]
+    families = [*_tables(), *_letters(here.installation.settings.notify.every, datetime.now(UTC))]
     if here.accounting is not None:
         families += _ingest(here.accounting, here.installation.register)
     return HttpResponse("".join(map(written, families)), content_type=CONTENT_TYPE)
@@ -82,6 +84,19 @@ def _tables() -> Iterator[Family]:
     yield Family(
         "fleetdx_tickets", "gauge", "Tickets by what became of their delivery.",
         [({"status": status.value}, tickets.get(status.value, 0)) for status in Ticket.Status],
+    )  # fmt: skip
+
+
+def _letters(every: timedelta, now: datetime) -> Iterator[Family]:
+    counts = letter_counts(every, now)
+    yield _one("fleetdx_letters_sent_total", "counter", "Letters to support that the mail server took.", counts.sent)
+    yield _one(
+        "fleetdx_letters_failed_total", "counter", "Attempts to send a letter that the mail server did not take.",
+        counts.failed,
+    )  # fmt: skip
+    yield Family(
+        "fleetdx_notices", "gauge", "What there is to tell people of support, by what became of it.",
+        [({"state": state}, getattr(counts, state)) for state in ("told", "waiting", "held_back", "refused")],
     )  # fmt: skip
 
 

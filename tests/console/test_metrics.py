@@ -7,6 +7,8 @@ import re
 import time
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from email.message import EmailMessage
 from pathlib import Path
 
 import pytest
@@ -122,3 +124,37 @@ def test_a_large_fleet_and_many_strangers_do_not_make_it_grow(console: Console, 
 def test_labels_are_escaped() -> None:
     family = Family("x", "gauge", "y", [({"a": 'b"\\\n'}, 1)])
     assert written(family) == '# HELP x y\n# TYPE x gauge\nx{a="b\\"\\\\\\n"} 1\n'
+
+
+def test_letters_and_what_waits_for_one_are_counted(console: Console) -> None:
+    from alerts.calling import notice
+    from alerts.connectors.connector import Permanent, Retryable
+    from alerts.letters import send_letters
+    from alerts.models import Alert, Notice
+
+    class Post:
+        def send(self, letter: EmailMessage) -> None:
+            if letter["To"].startswith("gone"):
+                raise Permanent("550 no such person")
+            if letter["To"].startswith("busy"):
+                raise Retryable("451 later")
+
+    alert = Alert.objects.get(pk=console.raise_alert())
+    console.use(opened(console.installation))
+    none = metrics(console)
+    assert (none["fleetdx_letters_sent_total"], none['fleetdx_notices{state="waiting"}']) == (0, 0)
+    now = datetime.now(UTC) - timedelta(minutes=5)
+    notice(alert, Notice.Reason.NEW, ("li@example.org", "gone@example.org", "busy@example.org"), now)
+    assert metrics(console)['fleetdx_notices{state="waiting"}'] == 3
+    assert send_letters(Post(), console.installation, now) == 1
+    notice(alert, Notice.Reason.ESCALATED, ("li@example.org", "new@example.org"), now)
+    assert send_letters(Post(), console.installation, now) == 1  # the one to Li waits for the limit
+    found = metrics(console)
+    assert (found["fleetdx_letters_sent_total"], found["fleetdx_letters_failed_total"]) == (2, 2)
+    states = {
+        state: found[f'fleetdx_notices{{state="{state}"}}'] for state in ("told", "waiting", "held_back", "refused")
+    }
+    assert states == {"told": 2, "waiting": 0, "held_back": 2, "refused": 1}
+    later = now + timedelta(minutes=11)
+    assert send_letters(Post(), console.installation, later) == 1
+    assert metrics(console)['fleetdx_notices{state="told"}'] == 3
