@@ -21,7 +21,8 @@ import pandas as pd
 
 from models.remaining_life import CAP, RemainingLife
 
-_COLUMNS = ["unit", "cycle", "setting1", "setting2", "setting3", *(f"s{n}" for n in range(1, 22))]
+_SETTINGS = ("setting1", "setting2", "setting3")
+_COLUMNS = ["unit", "cycle", *_SETTINGS, *(f"s{n}" for n in range(1, 22))]
 
 
 def read(folder: Path, name: str) -> pd.DataFrame:
@@ -57,7 +58,7 @@ def main() -> None:
     true = np.loadtxt(options.dir / f"RUL_{options.subset}.txt").astype(np.float64)
     rounds = []
     for number in range(options.seeds):
-        found = RemainingLife.fit(train, seed=10 * number).predict(test)
+        found = RemainingLife.fit(train, _SETTINGS, seed=10 * number).predict(test)
         life = found["life"].to_numpy()
         inside = (found["low"].to_numpy() <= true) & (np.minimum(true, CAP) <= found["high"].to_numpy())
         rounds.append((rmse(life, true), rmse(life, np.minimum(true, CAP)), phm_score(life, true), inside.mean()))

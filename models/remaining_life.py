@@ -2,12 +2,15 @@
 
 Gradient-boosted trees over what each sensor did lately: its mean over several windows and its slope. Far from the end
 nothing has begun to wear and all lives look alike, so the life learned is capped, as Heimes (PHM 2008) does.
+Where units are operated about a few points, sensors are read against their regime (see ``models.regimes``).
 The interval is conformal: quantiles of the errors on units that the trees did not learn from (Papadopoulos et al.,
-ECML 2002), taken among predictions of like size. Not part of the daily cycle yet.
+ECML 2002), taken among predictions of like size, and of rows within the cap alone: the many before it, all alike,
+would make it too narrow. Not part of the daily cycle yet.
 """
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Self
 
@@ -17,6 +20,7 @@ from sklearn.ensemble import HistGradientBoostingRegressor
 from sklearn.model_selection import GroupKFold
 
 from models.grid import Floats
+from models.regimes import Regimes
 
 CAP = 125.0
 MEAN_WINDOWS = (5, 15, 30, 60)
@@ -37,13 +41,29 @@ class RemainingLife:
     """Bounds of the bands of predicted life, ascending."""
     errors: Floats
     """Low and high quantile of truth less prediction in each band, an array (bands, 2)."""
+    regimes: Regimes | None = None
+    """The regimes in which the units are operated, if there are several."""
 
     @classmethod
-    def fit(cls, runs: pd.DataFrame, *, cap: float = CAP, coverage: float = 0.9, seeds: int = 3, seed: int = 0) -> Self:
+    def fit(
+        cls,
+        runs: pd.DataFrame,
+        conditions: Collection[str] = (),
+        *,
+        cap: float = CAP,
+        coverage: float = 0.9,
+        seeds: int = 3,
+        seed: int = 0,
+    ) -> Self:
         """Learn from whole runs: ``unit``, ``cycle`` (1, 2, ... to the failure) and one column per sensor.
 
+        ``conditions`` names those that say how a unit is operated; where they wander they are read as sensors are.
         Raises ``ValueError`` where fewer units than folds ran to their failure, or no sensor varies.
         """
+        readings = [c for c in runs.columns if c not in ("unit", "cycle", *conditions)]
+        regimes = Regimes.find(runs, sorted(conditions), readings, seed=seed) if conditions else None
+        if regimes is not None:
+            runs = regimes.normalised(runs).drop(columns=list(conditions))
         sensors = tuple(c for c in runs.columns if c not in ("unit", "cycle") and runs[c].nunique() >= _MIN_VALUES)
         units = runs["unit"].to_numpy()
         if not sensors or len(np.unique(units)) < FOLDS:
@@ -56,13 +76,16 @@ class RemainingLife:
             unseen[judged] = _grower(seed).fit(features[learning], life[learning]).predict(features[judged])
         unseen = np.clip(unseen, 0.0, cap)
         edges = np.quantile(unseen, np.linspace(0, 1, _BANDS + 1)[1:-1])
-        band = np.searchsorted(edges, unseen)
+        band = np.where(left <= cap, np.searchsorted(edges, unseen), -1)
         tail = (1 - coverage) / 2
         errors = np.array([np.quantile((life - unseen)[band == b], [tail, 1 - tail]) for b in range(_BANDS)])
-        return cls(sensors, cap, tuple(_grower(seed + n).fit(features, life) for n in range(seeds)), edges, errors)
+        trees = tuple(_grower(seed + n).fit(features, life) for n in range(seeds))
+        return cls(sensors, cap, trees, edges, errors, regimes)
 
     def predict(self, runs: pd.DataFrame) -> pd.DataFrame:
         """Return, for the last cycle of each unit, ``life``, ``low`` and ``high`` in cycles, by unit."""
+        if self.regimes is not None:
+            runs = self.regimes.normalised(runs)
         features = run_features(runs, self.sensors)
         last = ~runs["unit"].duplicated(keep="last").to_numpy()
         life = np.mean([tree.predict(features[last]) for tree in self.trees], axis=0)
