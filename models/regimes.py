@@ -84,4 +84,5 @@ def _centres(points: Floats, rng: np.random.Generator, seed: int) -> Floats | No
 def _nearest(points: Floats, centres: Floats) -> NDArray[np.intp]:
     """Return the number of the nearest centre of each point."""
     distance: Floats = ((points[:, None, :] - centres[None]) ** 2).sum(axis=-1)
-    return distance.argmin(axis=1)
+    nearest: NDArray[np.intp] = distance.argmin(axis=1)
+    return nearest
