@@ -173,6 +173,8 @@ class Daily(Strict):
     sweep_minutes: float = Field(default=5.0, gt=0, le=1440)
     min_completeness: float = Field(default=0.5, ge=0, le=1)
     """Share of a day's expected samples below which models neither learn from it nor raise on it."""
+    processes: int = Field(default=1, ge=1, le=64)
+    """In how many further processes groups of assets are scored side by side; with 1, in the program's own."""
 
 
 class Models(Strict):

@@ -23,29 +23,27 @@ from diagnostics.case_view import CaseView, case_views, priors
 from diagnostics.condition import healths
 from diagnostics.diagnose import AnomalyVerdict, anomaly_diagnosis, answers_of, merged, rule_diagnoses
 from diagnostics.expression import Frame
+from diagnostics.fan_out import ThisProcess, Workers
 from diagnostics.fault_log import LOOK_BACK_DAYS as FAULT_LOOK_BACK_DAYS
 from diagnostics.fault_log import daily_fault_log
 from diagnostics.forecast import Forecast, forecasts
 from diagnostics.heard import Heard
 from diagnostics.ledger import Ledger
-from diagnostics.records import AnomalyScore, Contribution, DailyFaultLog, DayOutcome, Diagnosis
+from diagnostics.records import AnomalyScore, DailyFaultLog, DayOutcome, Diagnosis
 from diagnostics.rules import RuleSet
+from diagnostics.scoring import Scores, ToScore, without_incomplete
 from diagnostics.shadow import shadow_scores
-from models.derive import LOOK_BACK_DAYS, derived_panel
+from models.derive import LOOK_BACK_DAYS
 from models.ensemble import ENSEMBLE, Ensemble
-from models.features import STATISTICS, base_panel
-from models.grid import Floats, Grid
-from models.health import health
+from models.features import base_panel
 from models.labels import local_days
 from models.panel import panel_index, panel_rows
 from models.renewals import Renewals
 from models.service import service_columns
 from models.symptoms import WINDOW_DAYS
-from models.threshold import anomalous
 from models.type_model import TypeModel
 from telemetry.store import TelemetryStore
 
-_EXPLAINED_LEVEL = 0.9
 _ASSETS_AT_ONCE = 500
 """Assets whose raw day is in memory at one time."""
 
@@ -65,24 +63,26 @@ class ActiveModel:
         return self.learned.ensemble
 
 
-@dataclass(frozen=True, slots=True)
-class _Scored:
-    """What a model says of asset-days: each detector's raw scores and levels, whether the days are anomalous
-    persistently (``None``: not known), the health by it, and the parts of the scores that stand out, by row.
-    """
+@dataclass(slots=True)
+class Begun:
+    """A stretch of days that was read, and is being scored; ``scored`` waits for what ``diagnostics.scoring`` says."""
 
+    asset_type: AssetType
+    site: Site
+    due: Mapping[date, Mapping[str, int]]
+    model: ActiveModel | None
+    base: pd.DataFrame
+    faults: pd.DataFrame
     panel: pd.DataFrame
-    numbers: Mapping[str, tuple[Floats, Floats]]
-    held: Sequence[bool | None]
-    standing: Floats
-    parts: Mapping[int, tuple[Contribution, ...]]
+    scored: Callable[[], tuple[pd.DataFrame, Scores | None]] | None = None
 
 
 class DailyCycle:
     """Computes outcomes and writes nothing. Keeps the last weeks' panel of each group between days.
 
     ``hear`` is told what each single rule says of each day. What only a person reads, explanations and fault logs, is
-    left out where it is not ``for_readers``: no score and no condition depends on it.
+    left out where it is not ``for_readers``: no score and no condition depends on it. ``workers`` score; without any
+    it is done in this process.
     """
 
     def __init__(
@@ -96,12 +96,18 @@ class DailyCycle:
         hear: Callable[[Heard], None] | None = None,
         *,
         for_readers: bool = True,
+        workers: Workers | None = None,
     ) -> None:
-        self._for_readers = for_readers
+        self._for_readers, self._workers = for_readers, workers or ThisProcess()
         self._register, self._knowledge, self._rules, self._settings = register, knowledge, rules, settings
         self._store, self._ledger, self._hear = store, ledger, hear
         self._recent: dict[tuple[str, str], tuple[date, pd.DataFrame]] = {}
         self._sites = {asset.id: asset.site for asset in register.assets.values()}
+
+    @property
+    def ahead(self) -> int:
+        """How many stretches are worth beginning before an earlier one is finished."""
+        return self._workers.ahead
 
     def outcomes(
         self, asset_type: AssetType, site: Site, day: date, due: Mapping[str, int], model: ActiveModel | None
@@ -118,29 +124,51 @@ class DailyCycle:
         the outcomes are the same, at a fraction of the time. All days are scored by the one ``model``, and each must
         be recorded before the next is asked for.
         """
+        return self.finish(self.begin(asset_type, site, due, model))
+
+    def begin(
+        self, asset_type: AssetType, site: Site, due: Mapping[date, Mapping[str, int]], model: ActiveModel | None
+    ) -> Begun:
+        """Read what a stretch needs, and begin to score it where the workers do. See ``stretch``."""
         days = sorted(due)
         base, faults = self._raw_days(asset_type, site, due)
         panel = self._with_past(asset_type, site, days, base)
         rules = self._rules.for_type(asset_type.id)
         back = max([rule.days for rule in rules], default=1)
+        detectors: tuple[str, ...] = ()
         if model is not None:
             back = max(back, model.ensemble.persistence.n, WINDOW_DAYS)
-        min_completeness = self._settings.daily.min_completeness
-        derived = panel.iloc[:0]
+            detectors = (ENSEMBLE, *sorted({n for rule in rules for n in rule.expression.detectors} - {ENSEMBLE}))
+        begun = Begun(asset_type, site, due, model, base, faults, panel)
         if rules or model is not None:  # else nobody reads what the day means against other days
-            derived = derived_panel(
-                without_incomplete(panel, min_completeness),
-                pd.Series(site.id, index=panel.index.get_level_values(0).unique()),
-                since=np.datetime64(days[0] - timedelta(days=back), "D"),
-                further=model.ensemble.further if model is not None else (),
-                renewals=self._renewals(asset_type, site, panel, days[-1]),
+            rows = base.index
+            assert isinstance(rows, pd.MultiIndex)
+            since = np.datetime64(days[0] - timedelta(days=back), "D")
+            reach = panel.index.get_level_values(1) >= since - np.timedelta64(LOOK_BACK_DAYS, "D")
+            begun.scored = self._workers.begin(
+                ToScore(
+                    panel=panel[reach],
+                    group=site.id,
+                    since=since,
+                    rows=rows,
+                    idle=idle_days(panel, asset_type).reindex(rows).to_numpy(dtype=bool),
+                    min_completeness=self._settings.daily.min_completeness,
+                    renewals=self._renewals(asset_type, site, panel, days[-1]),
+                    ensemble=model.ensemble if model is not None else None,
+                    detectors=detectors,
+                    explained=self._for_readers,
+                )
             )
-            derived = _without_silent_zeros(derived, min_completeness)
-        scored = None
-        if model is not None:
-            read = sorted({name for rule in rules for name in rule.expression.detectors} - {ENSEMBLE})
-            idle = idle_days(panel, asset_type).reindex(base.index).to_numpy(dtype=bool)
-            derived, scored = self._scored(model, panel, derived, base.index, (ENSEMBLE, *read), idle)
+        return begun
+
+    def finish(self, begun: Begun) -> Iterator[list[DayOutcome]]:
+        """Yield the outcomes of what ``begin`` began, as ``stretch`` does."""
+        asset_type, site, due, model = begun.asset_type, begun.site, begun.due, begun.model
+        days, base, faults, panel = sorted(begun.due), begun.base, begun.faults, begun.panel
+        rules = self._rules.for_type(asset_type.id)
+        derived, scored = panel.iloc[:0], None
+        if begun.scored is not None:
+            derived, scored = begun.scored()
         read_by_rules = self._with_service(derived, asset_type, site, days[-1]) if rules else derived
         frame = Frame(read_by_rules, self._sites)
         results = self._rules.evaluate(asset_type.id, frame, self._register.assets)
@@ -411,51 +439,10 @@ class DailyCycle:
         ago = (pd.Timestamp(day) - latest).dt.days.clip(lower=0)
         return {str(asset_id): int(n) for asset_id, n in ago.items()}
 
-    def _scored(
-        self,
-        model: ActiveModel,
-        panel: pd.DataFrame,
-        derived: pd.DataFrame,
-        rows: pd.Index,
-        detectors: Sequence[str],
-        idle: NDArray[np.bool_],
-    ) -> tuple[pd.DataFrame, _Scored]:
-        """Return the derived panel with its ``score.*`` columns, and what the model says of some of its rows.
-
-        ``idle`` says of each of those whether the asset was not in operation: such a day is not scored.
-        """
-        ensemble = model.ensemble
-        at = derived.index.get_indexer(rows)
-        today = derived.iloc[at]
-        raw = ensemble.raw(today)
-        raw.loc[idle] = np.nan
-        levels = ensemble.levels(raw)
-        scored = derived.copy()
-        for name in levels.columns:
-            before = panel[name].reindex(derived.index) if name in panel else pd.Series(np.nan, index=derived.index)
-            column = before.to_numpy(copy=True)
-            told = levels[name].to_numpy()
-            column[at] = np.where(np.isnan(told), column[at], told)
-            scored[name] = column
-        combined = scored[f"score.{ENSEMBLE}"]
-        persistent = anomalous(combined, ensemble.threshold_levels[ENSEMBLE], ensemble.persistence).array
-        parts: dict[int, tuple[Contribution, ...]] = {}
-        if self._for_readers:
-            # A person looks at days that stand out; explaining a day costs much more than scoring it.
-            least = min(ensemble.threshold_levels[ENSEMBLE], _EXPLAINED_LEVEL)
-            strange = np.flatnonzero(levels[f"score.{ENSEMBLE}"].to_numpy() >= least)
-            for row, found in zip(strange.tolist(), ensemble.explain(today.iloc[strange]), strict=True):
-                parts[row] = tuple(Contribution(*part) for part in found)
-        numbers = {
-            name: (raw[name].to_numpy(), levels[f"score.{name}"].to_numpy()) for name in detectors if name in raw
-        }
-        held = [None if answer is pd.NA else bool(answer) for answer in persistent[at]]
-        return scored, _Scored(today, numbers, held, _standing(combined, ensemble)[at], parts)
-
     def _verdicts(
         self,
         model: ActiveModel,
-        scored: _Scored,
+        scored: Scores,
         asset_ids: Sequence[str],
         day: date,
         settling: Mapping[str, int],
@@ -494,14 +481,6 @@ def idle_days(panel: pd.DataFrame, asset_type: AssetType) -> pd.Series:
     return panel["exposure.hours"] == 0
 
 
-def _standing(combined: pd.Series, ensemble: Ensemble) -> NDArray[np.float64]:
-    """Return the health by the anomaly models on each day of a panel, NaN where it is frozen."""
-    assert isinstance(combined.index, pd.MultiIndex)
-    grid = Grid.of(combined.index)
-    level = grid.gather(ensemble.persistence.standing(grid.spread(combined)))
-    return health(level, ensemble.threshold)
-
-
 def _deviations(row: pd.Series) -> dict[str, float]:
     """Return a day's known deviations by column."""
     known = row[[name for name in row.index if str(name).endswith((".own", ".peers"))]].dropna()
@@ -511,24 +490,6 @@ def _deviations(row: pd.Series) -> dict[str, float]:
 def _rows(index: pd.Index, asset_ids: Sequence[str], day: date) -> NDArray[np.intp]:
     """Return the places of some assets' rows of one day, all of which the index holds."""
     return index.get_indexer(panel_index(asset_ids, [np.datetime64(day, "D")] * len(asset_ids)))
-
-
-def without_incomplete(panel: pd.DataFrame, min_completeness: float) -> pd.DataFrame:
-    """Make unknown what was measured on days too incomplete to say what the day was like."""
-    incomplete = panel["completeness"] < min_completeness
-    if not incomplete.any():
-        return panel
-    measured = [c for c in panel.columns if c.rpartition(".")[2] in STATISTICS or c.startswith("exposure.")]
-    return panel.assign(**{name: panel[name].mask(incomplete) for name in measured})
-
-
-def _without_silent_zeros(panel: pd.DataFrame, min_completeness: float) -> pd.DataFrame:
-    """Make unknown, on days too incomplete, the faults that were not seen: nobody was there to see them."""
-    incomplete = panel["completeness"] < min_completeness
-    if not incomplete.any():
-        return panel
-    unseen = [c for c in panel.columns if c == "faults.novel" or (c.startswith("faults.") and c.endswith("count"))]
-    return panel.assign(**{name: panel[name].mask(incomplete & (panel[name] == 0)) for name in unseen})
 
 
 def _no_measurements(signals: list[str]) -> pd.DataFrame:

@@ -8,7 +8,7 @@ stop it catches up, and run twice it finds nothing to do.
 from __future__ import annotations
 
 import threading
-from collections import Counter, defaultdict
+from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
@@ -17,7 +17,7 @@ from typing import NamedTuple
 from config.operating_day import NS, day_bounds
 from config.register import Register, Site
 from config.settings import Daily
-from diagnostics.daily import DailyCycle
+from diagnostics.daily import Begun, DailyCycle
 from diagnostics.ledger import Ledger
 from diagnostics.records import AssetDay, DayOutcome
 from diagnostics.training import Trainer
@@ -188,20 +188,31 @@ class Sweep:
         self._cycle.forget()
 
     def _streams(self, groups: Sequence[Due]) -> dict[tuple[str, str], Iterator[list[DayOutcome]]]:
-        """Return the outcomes of the groups' days, for each type and site; nothing is computed yet."""
+        """Return the outcomes of the groups' days, for each type and site; nothing is computed yet.
+
+        Where other processes score, those that come next are read and begun before the outcomes of one are waited for.
+        """
         due: defaultdict[tuple[str, str], dict[date, Mapping[str, int]]] = defaultdict(dict)
         for group in groups:
             due[group.asset_type, group.site][group.day] = group.revisions
+        keys = list(due)  # in the order in which they are asked for
+        waiting = deque(keys)
+        begun: dict[tuple[str, str], Begun] = {}
 
-        def stream(of_type: str, of_site: str) -> Iterator[list[DayOutcome]]:
-            asset_type, site = self._register.asset_types[of_type], self._register.sites[of_site]
-            days = due[of_type, of_site]
-            # As of the day, whenever the sweep runs: after a stop a model gets the name that it would have had.
-            end = day_bounds(site.zone, min(days))[1]
-            model = self._trainer.model(asset_type, min(days), datetime.fromtimestamp(end // NS, UTC))
-            yield from self._cycle.stretch(asset_type, site, days, model)
+        def stream(place: int, key: tuple[str, str]) -> Iterator[list[DayOutcome]]:
+            while waiting and len(keys) - len(waiting) <= place + self._cycle.ahead:
+                later = waiting.popleft()
+                begun[later] = self._begun(*later, due[later])
+            yield from self._cycle.finish(begun.pop(key))
 
-        return {key: stream(*key) for key in due}
+        return {key: stream(place, key) for place, key in enumerate(keys)}
+
+    def _begun(self, of_type: str, of_site: str, days: Mapping[date, Mapping[str, int]]) -> Begun:
+        asset_type, site = self._register.asset_types[of_type], self._register.sites[of_site]
+        # As of the day, whenever the sweep runs: after a stop a model gets the name that it would have had.
+        end = day_bounds(site.zone, min(days))[1]
+        model = self._trainer.model(asset_type, min(days), datetime.fromtimestamp(end // NS, UTC))
+        return self._cycle.begin(asset_type, site, days, model)
 
     def _do(self, group: Due, outcomes_of_days: Iterator[list[DayOutcome]], report: SweepReport) -> None:
         asset_type, site = self._register.asset_types[group.asset_type], self._register.sites[group.site]

@@ -28,6 +28,7 @@ from fleetdx.wiring import (
     post,
     telemetry_store,
     ticket_connector,
+    workers,
 )
 from ingest.accounting import Accounting, DayArrivals
 from ingest.mqtt import Subscriber
@@ -69,6 +70,7 @@ class Program:
         self.installation, self.data, self.clock, self._make_ledger = installation, data, clock, ledger
         self._hear = hear
         self.store = telemetry_store(installation, data)
+        self.workers = workers(installation)
         self.accounting = Accounting(data.ingest)
         self.arrivals: Callable[[], Iterable[DayArrivals]] = self.accounting.arrivals
         self.for_readers = True
@@ -89,6 +91,7 @@ class Program:
             opened.callback(self.store.close)
             self.accounting.open()
             opened.callback(self.accounting.close)
+            opened.callback(self.workers.close)
             self.adopt(self.installation)
             self._opened = opened.pop_all()
         return self
@@ -113,7 +116,15 @@ class Program:
             self.trainer = Trainer(register, settings, self.ledger, Registry(self.data.registry))
             knowledge, readers = installation.knowledge, self.for_readers
             cycle = DailyCycle(
-                register, knowledge, rules, settings, self.store, self.ledger, self._hear, for_readers=readers
+                register,
+                knowledge,
+                rules,
+                settings,
+                self.store,
+                self.ledger,
+                self._hear,
+                for_readers=readers,
+                workers=self.workers,
             )
             self.sweep = Sweep(register, settings.daily, self.arrivals, self.ledger, cycle, self.trainer)
 

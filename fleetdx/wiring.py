@@ -12,6 +12,7 @@ from config.infer import infer
 from config.installation import APPROVALS, Installation, load
 from config.source import ConfigError, Problem
 from diagnostics import approvals
+from diagnostics.fan_out import ThisProcess, Workers, local_processes
 from diagnostics.rules import RuleSet
 from diagnostics.rules import load as load_rule_files
 from fleetdx.data_folder import DataFolder
@@ -105,6 +106,12 @@ def telemetry_store(installation: Installation, data: DataFolder) -> TelemetrySt
     from telemetry.duckdb import DuckDBStore
 
     return DuckDBStore(data.telemetry)
+
+
+def workers(installation: Installation) -> Workers:
+    """Return what scores groups of assets, as the settings choose; nothing is started."""
+    processes = installation.settings.daily.processes
+    return local_processes(processes) if processes > 1 else ThisProcess()
 
 
 def ticket_connector(installation: Installation) -> Connector | None:

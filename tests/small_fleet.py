@@ -15,6 +15,7 @@ from config.operating_day import NS, day_bounds
 from config.register import Asset, AssetType, FaultCode, Register, Signal, Site, Text
 from config.settings import Daily, Models, Settings
 from diagnostics.daily import DailyCycle
+from diagnostics.fan_out import Workers
 from diagnostics.ledger import Ledger
 from diagnostics.rules import RuleSet
 from diagnostics.rules import load as load_rules
@@ -114,9 +115,11 @@ class Fleet:
         self.accounting.open()
         self.restart()
 
-    def restart(self) -> None:
+    def restart(self, workers: Workers | None = None) -> None:
         self.trainer = Trainer(self.register, self.settings, self.ledger, Registry(self.folder / "registry"))
-        self.cycle = DailyCycle(self.register, knowledge(), self.rules, self.settings, self.store, self.ledger)
+        self.cycle = DailyCycle(
+            self.register, knowledge(), self.rules, self.settings, self.store, self.ledger, workers=workers
+        )
         self.sweep = Sweep(
             self.register, self.settings.daily, self.accounting.arrivals, self.ledger, self.cycle, self.trainer
         )
