@@ -70,7 +70,7 @@ screenshots: setup  ## the README's picture, taken in headless Chromium
 
 lock: setup  ## resolve the newest allowed versions into requirements.lock
 	$(BIN)/uv pip compile --universal --generate-hashes --no-annotate --no-header --upgrade \
-		--extra demo --extra dev -q -o requirements.lock pyproject.toml
+		--extra cluster --extra demo --extra dev -q -o requirements.lock pyproject.toml
 
 clean:  ## remove what the targets made
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis fleetdx-demo

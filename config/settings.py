@@ -60,6 +60,15 @@ def _ticket_address(value: str) -> str:
 
 Address = Annotated[str, Field(max_length=500), AfterValidator(_address)]
 TicketAddress = Annotated[str, Field(max_length=500), AfterValidator(_ticket_address)]
+
+
+def _cluster_address(value: str) -> str:
+    if not re.fullmatch(r"(tcp|tls)://[A-Za-z0-9._-]{1,253}:[0-9]{1,5}", value):
+        raise ValueError(f"must be the address of a Dask scheduler such as tcp://scheduler:8786, not {value!r}")
+    return value
+
+
+ClusterAddress = Annotated[str, Field(max_length=500), AfterValidator(_cluster_address)]
 Host = Annotated[str, Field(pattern=r"^[A-Za-z0-9.:_-]{1,253}$")]
 Port = Annotated[int, Field(ge=1, le=65535)]
 
@@ -175,6 +184,8 @@ class Daily(Strict):
     """Share of a day's expected samples below which models neither learn from it nor raise on it."""
     processes: int = Field(default=1, ge=1, le=64)
     """In how many further processes groups of assets are scored side by side; with 1, in the program's own."""
+    cluster: ClusterAddress | None = None
+    """Scheduler of a Dask cluster that scores them instead, ``processes`` groups and one more at a time."""
 
 
 class Models(Strict):

@@ -60,7 +60,8 @@ class OtherProcesses:
     """Scores on an executor that ``make`` makes when it is first needed, and again when its processes died.
 
     ``ahead`` bounds the memory: so many groups are out at one time, and one more. ``lost`` are the errors by which the
-    executor tells that a process died.
+    executor tells that a process died; one that takes more than ``longest`` seconds over a group counts as dead, where
+    ``TimeoutError`` is among them.
     """
 
     def __init__(
@@ -68,8 +69,9 @@ class OtherProcesses:
         make: Callable[[], Executor],
         ahead: int,
         lost: tuple[type[BaseException], ...] = (BrokenExecutor,),
+        longest: float | None = None,
     ) -> None:
-        self._make, self._ahead, self._lost = make, ahead, lost
+        self._make, self._ahead, self._lost, self._longest = make, ahead, lost, longest
         self._executor: Executor | None = None
 
     @property
@@ -83,13 +85,13 @@ class OtherProcesses:
 
         def result() -> Scored:
             try:
-                return future.result()
+                return future.result(self._longest)
             except self._lost as error:
                 log.warning("A process died while it scored %s; its days are scored again: %r", task.group, error)
             self._replace(executor)
             again, second = self._given(task)
             try:
-                return second.result()
+                return second.result(self._longest)
             except self._lost as error:
                 self._replace(again)
                 raise ScoringLost(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import getpass
 import os
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -109,8 +110,17 @@ def telemetry_store(installation: Installation, data: DataFolder) -> TelemetrySt
 
 
 def workers(installation: Installation) -> Workers:
-    """Return what scores groups of assets, as the settings choose; nothing is started."""
-    processes = installation.settings.daily.processes
+    """Return what scores groups of assets, as the settings choose; nothing is started.
+
+    Raises ``CannotGoOn`` where the settings name a cluster and the extra that speaks to it is not installed.
+    """
+    processes, address = installation.settings.daily.processes, installation.settings.daily.cluster
+    if address is not None:
+        if find_spec("distributed") is None:
+            raise CannotGoOn("settings.yaml, daily: cluster needs the extra: pip install 'fleetdx[cluster]'")
+        from diagnostics.cluster import cluster
+
+        return cluster(address, processes)
     return local_processes(processes) if processes > 1 else ThisProcess()
 
 

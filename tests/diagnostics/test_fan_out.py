@@ -12,14 +12,19 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from datetime import date, timedelta
 from multiprocessing import get_context
+from typing import TYPE_CHECKING
 
 import pytest
 from memory_ledger import MemoryLedger
+from servers import missing
 from small_fleet import BERLINERS, Fleet, closed, days
 
 from diagnostics.fan_out import OtherProcesses, Scored, ScoringLost, Workers, local_processes
 from diagnostics.records import AssetDay, DayOutcome
 from diagnostics.scoring import ToScore
+
+if TYPE_CHECKING:
+    from distributed import LocalCluster
 
 pytestmark = pytest.mark.slow
 NewFleet = Callable[..., tuple[Fleet, MemoryLedger]]
@@ -172,3 +177,81 @@ def alive(pid: int) -> bool:
             return file.read().rpartition(")")[2].split()[0] != "Z"
     except FileNotFoundError:
         return False
+
+
+@pytest.fixture(scope="module")
+def dask() -> Iterator[LocalCluster]:
+    """A scheduler and two worker processes on this machine."""
+    try:
+        from distributed import LocalCluster
+    except ModuleNotFoundError:
+        missing("dask", "pip install 'fleetdx[cluster]'")
+    with LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as started:
+        yield started
+
+
+def executed(dask: LocalCluster) -> list[int]:
+    """How many calls each worker has answered."""
+    from distributed import Client
+
+    with Client(dask.scheduler_address, set_as_default=False) as client:
+        counts = client.run(lambda dask_worker: dask_worker.state.executed_count)
+    return list(counts.values())
+
+
+def test_a_cluster_finds_what_one_process_finds(new_fleet: NewFleet, dask: LocalCluster) -> None:
+    from diagnostics.cluster import cluster
+
+    before = sum(executed(dask))
+    _, alone = scored(new_fleet, None)
+    workers = cluster(dask.scheduler_address, 2)
+    try:
+        _, together = scored(new_fleet, workers)
+    finally:
+        workers.close()
+    assert told(together) == told(alone)
+    assert [len(group) for group in together.recorded] == [len(group) for group in alone.recorded]
+    # With three days together, at most: days 1 to 10 in four parts, 11 to 14 in two, at three sites each.
+    assert sum(executed(dask)) - before >= 15
+
+
+def test_what_killed_workers_of_a_cluster_were_scoring_is_scored_again(new_fleet: NewFleet, dask: LocalCluster) -> None:
+    from diagnostics.cluster import cluster
+
+    def begin_and_kill(task: ToScore) -> Callable[[], Scored]:
+        result = begin(task)
+        begun.append(task)
+        if len(begun) == 4:
+            dead.extend(nanny.pid for nanny in dask.workers.values())
+            for pid in dead:
+                os.kill(pid, signal.SIGKILL)
+        return result
+
+    _, alone = scored(new_fleet, None)
+    workers = cluster(dask.scheduler_address, 2)
+    begin, begun, dead = workers.begin, list[ToScore](), list[int]()
+    workers.begin = begin_and_kill  # type: ignore[method-assign]
+    try:
+        _, together = scored(new_fleet, workers)
+    finally:
+        workers.close()
+    assert len(dead) == 2
+    assert not set(dead) & {nanny.pid for nanny in dask.workers.values()}
+    assert told(together) == told(alone)
+    assert [len(group) for group in together.recorded] == [len(group) for group in alone.recorded]
+
+
+def test_a_cluster_that_does_not_answer_leaves_the_day_to_be_done(
+    new_fleet: NewFleet, dask: LocalCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from diagnostics import cluster
+
+    monkeypatch.setattr(cluster, "CONNECT_SECONDS", 1)
+    fleet, ledger = new_fleet()
+    fleet.all_arrive(DAY)
+    fleet.restart(cluster.cluster("tcp://127.0.0.1:9", 1))
+    with pytest.raises(OSError, match=r"127\.0\.0\.1:9"):
+        fleet.run(closed(DAY))
+    assert not ledger.outcomes
+    fleet.restart(cluster.cluster(dask.scheduler_address, 1))
+    assert fleet.run(closed(DAY)).asset_days == 6
