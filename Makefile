@@ -41,7 +41,7 @@ test-faults: setup servers  ## crashes and outages: real processes, killed
 test-tickets: setup  ## ticket connectors and faults against real servers: installs Request Tracker and Redmine where it may
 	@deploy/debian-packages dbconfig-no-thanks msmtp-mta request-tracker5 rt5-standalone rt5-db-sqlite \
 		redmine redmine-sqlite puma
-	FLEETDX_REQUIRE=roundup,rt,redmine $(BIN)/pytest -q tests/alerts/test_connectors.py tests/alerts/test_continuing.py \
+	FLEETDX_REQUIRE=roundup,rt,redmine $(BIN)/pytest -q tests/alerts/test_connectors.py tests/alerts/test_continuation.py \
 		tests/alerts/test_ticket_faults.py tests/alerts/test_polling.py tests/alerts/test_smtp.py tests/alerts/test_jira.py tests/alerts/test_servicenow.py $(ARGS)
 
 bench-azure: setup servers  ## the walk through a public fleet's year, to real tickets

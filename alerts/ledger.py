@@ -12,14 +12,14 @@ import pandas as pd
 from django.db import connection, transaction
 from django.db.models import Model
 
-from alerts.labels import confirmed_findings, confirmed_records, sound_days
+from alerts.lifecycle.plain import number, plain_contributions, plain_fault_log
+from alerts.lifecycle.raising import raise_alerts
+from alerts.lifecycle.repeat_offenders import mark_repeats
+from alerts.lifecycle.review import close_repaired
 from alerts.models import Alert, AssetDayRun, FieldRecord, Score
-from alerts.plain import number, plain_contributions, plain_fault_log
-from alerts.probation import under_review
-from alerts.raising import raise_alerts
-from alerts.repeats import mark_repeats
-from alerts.review import close_repaired
-from alerts.speakers import note_speakers
+from alerts.outcomes.labels import confirmed_findings, confirmed_records, sound_days
+from alerts.outcomes.probation import under_review
+from alerts.outcomes.speakers import note_speakers
 from config.installation import Installation
 from config.settings import Outcomes
 from diagnostics.records import AnomalyScore, AssetDay, DayOutcome

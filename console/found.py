@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.utils.translation import gettext
 
 from alerts.models import Alert, Outcome
-from alerts.probation import on_probation
+from alerts.outcomes.probation import on_probation
 from config.installation import Installation
 from config.register import Site
 from console.wording import FINDING, VERDICT, local, probation, reader_language

@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 from django.utils.translation import gettext
 
 from alerts.models import Alert, AlertGroup
-from alerts.tickets import failure_mode_of
+from alerts.tickets.text import failure_mode_of
 from config.installation import Installation
 from config.register import SEVERITIES
 from console.wording import SEVERITY, local, reader_language

@@ -9,12 +9,12 @@ from zoneinfo import ZoneInfo
 
 from django.utils.translation import gettext
 
-from alerts.continuing import held_back_by
-from alerts.escalation import Called, desk_of, next_call
-from alerts.handing_over import is_support
-from alerts.holding import Holds
+from alerts.lifecycle.recurrence import CHATTERING, recurrences
+from alerts.lifecycle.shelving import Holds
 from alerts.models import Alert, Hold, Ticket
-from alerts.recurrence import CHATTERING, recurrences
+from alerts.support.escalation import Called, desk_of, next_call
+from alerts.support.handover import is_support
+from alerts.tickets.continuation import held_back_by
 from config.installation import Installation
 from config.register import Site
 from console.wording import DESTINATION, WITHHELD, local

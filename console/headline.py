@@ -8,9 +8,9 @@ from zoneinfo import ZoneInfo
 
 from django.utils.translation import gettext
 
+from alerts.lifecycle.silence import OURSELVES
 from alerts.models import Alert, Ticket
-from alerts.silence import OURSELVES
-from alerts.tickets import failure_mode_of
+from alerts.tickets.text import failure_mode_of
 from config.installation import Installation
 from console.wording import SEVERITY, STATE, closing, local, reader_language, source_title, suppression
 

@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 from django.utils.translation import get_language, gettext
 from django.utils.translation import gettext_lazy as _
 
-from alerts import feature_words
+from alerts.tickets import feature_words
 from config.knowledge import Knowledge
 from config.register import AssetType, Language
 

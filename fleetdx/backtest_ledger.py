@@ -8,8 +8,8 @@ from datetime import date
 import pandas as pd
 from django.db import transaction
 
-from alerts import review
 from alerts.ledger import DjangoLedger
+from alerts.lifecycle import review
 from alerts.models import Alert
 from diagnostics.records import DayOutcome
 

@@ -28,7 +28,7 @@ class IntakeWatch:
 
     def look(self) -> None:
         """Write it down, and once a minute bring the alerts about silence up to date."""
-        from alerts import silence
+        from alerts.lifecycle import silence
 
         accounting, now = self._program.accounting, self._program.clock()
         before = accounting.intake()

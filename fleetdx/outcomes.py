@@ -21,8 +21,8 @@ def import_outcomes(file: Path, config: Path, data: Path, *, dry_run: bool, as_j
     """
     installation = read_installation(config)
     with tables_of(data):
-        from alerts.outcome_file import BadFile, rows_of
-        from alerts.outcome_import import take_rows
+        from alerts.outcomes.file_import import take_rows
+        from alerts.outcomes.finding_file import BadFile, rows_of
 
         try:
             rows = rows_of(file, installation.settings.outcomes.max_body_bytes)

@@ -16,7 +16,7 @@ def end_probation(name: str, data: Path, *, by: str, reason: str, as_json: bool)
     Raises ``CannotGoOn`` without a name and a reason, and where a rule's name means several versions.
     """
     with tables_of(data):
-        from alerts.probation import end, on_probation, sources_on_probation
+        from alerts.outcomes.probation import end, on_probation, sources_on_probation
 
         meant = sources_on_probation(name)
         if len(meant) > 1:

@@ -38,8 +38,8 @@ from models.registry import Registry
 
 if TYPE_CHECKING:
     from alerts.ledger import DjangoLedger
-    from alerts.outbox import DeliveryReport
-    from alerts.polling import PollReport
+    from alerts.outcomes.polling import PollReport
+    from alerts.tickets.outbox import DeliveryReport
 
 log = logging.getLogger(__name__)
 
@@ -83,7 +83,7 @@ class Program:
             connect_relational(self.data)
             opened.callback(disconnect_relational)
             from alerts.ledger import DjangoLedger
-            from alerts.outbox import try_all_at_once
+            from alerts.tickets.outbox import try_all_at_once
 
             try_all_at_once()  # the folder is ours, so whoever held a ticket is gone
             self.ledger = (self._make_ledger or DjangoLedger)()
@@ -179,16 +179,16 @@ class Program:
 
     def attend(self) -> int:
         """End shelves, group alerts, call and write to support, as time has passed; return how many letters went."""
-        from alerts.attending import attend
+        from alerts.upkeep import attend
 
         return attend(self.installation, post(self.installation), datetime.now(UTC))
 
     def deliver(self, *, progress: Report = _silent) -> DeliveryReport:
         """Deliver the tickets that are due; none where no ticket system is configured."""
-        from alerts.arranging import arrange, sendable
-        from alerts.continuing import Continuation
-        from alerts.outbox import DeliveryReport, deliver
-        from alerts.tickets import compose
+        from alerts.tickets.continuation import Continuation
+        from alerts.tickets.dispatch import arrange, sendable
+        from alerts.tickets.outbox import DeliveryReport, deliver
+        from alerts.tickets.text import compose
 
         connector = ticket_connector(self.installation)
         if connector is None:
@@ -211,7 +211,7 @@ class Program:
 
     def ask(self) -> PollReport:
         """Ask the ticket system what became of its tickets, and record it; nothing where it cannot tell."""
-        from alerts.polling import PollReport, poll
+        from alerts.outcomes.polling import PollReport, poll
 
         connector = ticket_connector(self.installation)
         if connector is None:

@@ -1,7 +1,7 @@
 """The tickets that each rule alone would have asked for, from what the daily cycle heard it say.
 
-An alert of a rule lives as the service's do (``alerts.lifecycle``), with a reviewer who takes note on its first day, as
-in every back-test: it opens on the first day on which the rule holds, and ends after clear days, or by a repair.
+An alert of a rule lives as the service's do (``alerts.lifecycle.states``), with a reviewer who takes note on its first
+day, as in every back-test. It opens on the first day on which the rule holds, and ends after clear days or by a repair.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from datetime import date, timedelta
 import numpy as np
 import pandas as pd
 
-from alerts import lifecycle
-from alerts.lifecycle import Life
+from alerts.lifecycle import states
+from alerts.lifecycle.states import Life
 from config.operating_day import NS, day_bounds
 from config.register import Register
 from config.settings import Daily
@@ -67,11 +67,11 @@ class RuleTickets:
             condition = None if np.isnan(answer) else bool(answer)
             alert = self._open.get(key)
             if alert is not None:
-                alert.life = lifecycle.observed(alert.life, heard.day, condition)
+                alert.life = states.observed(alert.life, heard.day, condition)
                 if not alert.life.open:
                     del self._open[key]
             elif condition and heard.day > self._last.get(key, date.min):
-                self._open[key] = _Alert(lifecycle.acknowledged(lifecycle.raised(heard.day)), heard.day)
+                self._open[key] = _Alert(states.acknowledged(states.raised(heard.day)), heard.day)
                 self.tickets.append(self._ticket(key, modes[key[0]], heard.day))
             self._last[key] = max(heard.day, self._last.get(key, date.min))
 

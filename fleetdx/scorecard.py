@@ -19,7 +19,7 @@ def scorecard(config: Path, data: Path, *, as_json: bool) -> None:
     types = {asset.id: asset.asset_type for asset in installation.register.assets.values()}
     settings = installation.settings
     with tables_of(data):
-        from alerts.scorecard import score_cards
+        from alerts.outcomes.scorecard import score_cards
 
         cards = score_cards(settings.outcomes, settings.models.horizon_days, types)
     cards.sort(key=lambda card: (not card.probation, card.source))

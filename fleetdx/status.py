@@ -74,7 +74,7 @@ def _refused_outcomes(data: Path) -> dict[str, int]:
     if not DataFolder(data).relational.is_file():
         return {}
     with tables_of(data):
-        from alerts.inbound import refusals
+        from alerts.outcomes.inbound import refusals
 
         return refusals()
 

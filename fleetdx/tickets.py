@@ -112,8 +112,8 @@ def _put_back(keys: Sequence[str]) -> list[str]:
 
 def _end_wont_fix(keys: Sequence[str]) -> list[str]:
     """Let these be filed all the same; return the keys of those that still were held back."""
-    from alerts.continuing import end_wont_fix
     from alerts.models import Ticket
+    from alerts.tickets.continuation import end_wont_fix
 
     who, now = getpass.getuser(), datetime.now(UTC)
     held_back = Ticket.objects.select_related("alert").filter(key__in=keys)

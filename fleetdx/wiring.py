@@ -22,7 +22,7 @@ from telemetry.store import TelemetryStore
 
 if TYPE_CHECKING:
     from alerts.connectors.connector import Connector
-    from alerts.mail import Post
+    from alerts.support.mail import Post
 
 NO_CONNECTOR = "none"
 _LONGEST_NAME = 150  # of Django's table
@@ -145,7 +145,7 @@ def ticket_connector(installation: Installation) -> Connector | None:
 
 def post(installation: Installation) -> Post | None:
     """Return the way out for letters; ``None`` where no mail server is set. Raises ``CannotGoOn`` without a secret."""
-    from alerts.mail import MailServer
+    from alerts.support.mail import MailServer
 
     settings = installation.settings.notify
     if settings.host is None:
@@ -223,7 +223,7 @@ def _put_into_support(name: str, belongs: bool) -> None:
     from django.contrib.auth import get_user_model
     from django.contrib.auth.models import Group
 
-    from alerts.handing_over import TECHNICAL_SUPPORT
+    from alerts.support.handover import TECHNICAL_SUPPORT
 
     groups = get_user_model().objects.get(username=name).groups
     group = Group.objects.get(name=TECHNICAL_SUPPORT)

@@ -25,7 +25,7 @@ def main(data: str, name: str, port: str, *rest: str) -> None:
     tasks, assets = rest[: rest.index("--")], rest[rest.index("--") + 1 :]
     connect_relational(DataFolder(Path(data)))
     from alerts.ledger import DjangoLedger
-    from alerts.outbox import deliver, try_all_at_once
+    from alerts.tickets.outbox import deliver, try_all_at_once
 
     print("ready", flush=True)
     sys.stdin.readline()  # so that all begin together

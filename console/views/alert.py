@@ -13,11 +13,11 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.utils.translation import gettext
 from django.views.decorators.http import require_GET, require_POST
 
-from alerts import review
-from alerts.advice import Line, advice, percent
+from alerts.lifecycle import review
+from alerts.lifecycle.silence import OURSELVES
 from alerts.models import Alert, AssetDayRun, Score
-from alerts.silence import OURSELVES
-from alerts.tickets import failure_mode_of, figure, local_time, unit_of, warranty, word
+from alerts.tickets.advice import Line, advice, percent
+from alerts.tickets.text import failure_mode_of, figure, local_time, unit_of, warranty, word
 from config.installation import Installation
 from config.knowledge import FailureMode
 from config.operating_day import NS

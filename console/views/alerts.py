@@ -13,9 +13,9 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.views.decorators.http import require_GET
 
-from alerts.holding import Holds
+from alerts.lifecycle.recurrence import recurrences
+from alerts.lifecycle.shelving import Holds
 from alerts.models import Alert, AlertGroup, AssetDayRun, Score
-from alerts.recurrence import recurrences
 from console.context import provided
 from console.grouping import group_headline
 from console.handling import recurrence_text, withheld_text

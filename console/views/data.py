@@ -13,8 +13,8 @@ from django.shortcuts import render
 from django.utils.translation import gettext
 from django.views.decorators.http import require_GET
 
+from alerts.lifecycle.silence import OURSELVES
 from alerts.models import Alert, AssetDayRun
-from alerts.silence import OURSELVES
 from config.operating_day import NS
 from console.context import provided
 from console.wording import reader_language

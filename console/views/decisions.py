@@ -11,9 +11,11 @@ from django.shortcuts import get_object_or_404, redirect
 from django.utils.translation import gettext
 from django.views.decorators.http import require_POST
 
-from alerts import continuing, handing_over, holding
+from alerts.lifecycle import shelving
+from alerts.lifecycle.not_allowed import NotAllowed
 from alerts.models import Alert, Hold, Ticket
-from alerts.not_allowed import NotAllowed
+from alerts.support import handover
+from alerts.tickets import continuation
 from config.operating_day import NS, day_bounds
 from console.context import provided
 from console.handling import SHELF_DAYS
@@ -30,7 +32,7 @@ def shelve(request: HttpRequest, alert_id: int) -> HttpResponse:
     return _done(
         request,
         alert,
-        lambda: holding.shelve(alert, until, request.POST.get("why", ""), request.user, now, settings),
+        lambda: shelving.shelve(alert, until, request.POST.get("why", ""), request.user, now, settings),
         gettext("Shelved: it is observed as before, and asks for nothing until the shelf ends."),
     )
 
@@ -43,7 +45,7 @@ def take_out_of_service(request: HttpRequest, alert_id: int) -> HttpResponse:
 
     def take() -> None:
         until = _end_of(request.POST.get("until", ""), alert)
-        holding.take_out_of_service(alert.asset_id, mode, until, request.POST.get("why", ""), request.user, now)
+        shelving.take_out_of_service(alert.asset_id, mode, until, request.POST.get("why", ""), request.user, now)
 
     return _done(request, alert, take, gettext("Out of service: it is recorded as before, and asks for nothing."))
 
@@ -56,7 +58,7 @@ def end_hold(request: HttpRequest, alert_id: int) -> HttpResponse:
     return _done(
         request,
         alert,
-        lambda: holding.end(hold.pk, request.user, datetime.now(UTC)),
+        lambda: shelving.end(hold.pk, request.user, datetime.now(UTC)),
         gettext("Ended: what still holds is ready work again."),
     )
 
@@ -67,7 +69,7 @@ def end_wont_fix(request: HttpRequest, alert_id: int) -> HttpResponse:
     alert = get_object_or_404(Alert.objects.select_related("case"), pk=alert_id)
     ticket = get_object_or_404(Ticket.objects.select_related("alert"), alert=alert)
     try:
-        ended = continuing.end_wont_fix(
+        ended = continuation.end_wont_fix(
             ticket, request.user.get_username(), request.POST.get("why", ""), datetime.now(UTC)
         )
     except ValueError:
@@ -86,7 +88,7 @@ def pass_on(request: HttpRequest, alert_id: int) -> HttpResponse:
     return _done(
         request,
         alert,
-        lambda: handing_over.pass_on(alert.pk, request.user, note, now, here.register, here.settings),
+        lambda: handover.pass_on(alert.pk, request.user, note, now, here.register, here.settings),
         gettext("Passed on."),
     )
 
@@ -98,7 +100,7 @@ def verify(request: HttpRequest, alert_id: int) -> HttpResponse:
     return _done(
         request,
         alert,
-        lambda: handing_over.confirm(alert.pk, request.user, note, datetime.now(UTC)),
+        lambda: handover.confirm(alert.pk, request.user, note, datetime.now(UTC)),
         gettext("Confirmed: the case may go to the factory."),
     )
 
@@ -110,7 +112,7 @@ def send_back(request: HttpRequest, alert_id: int) -> HttpResponse:
     return _done(
         request,
         alert,
-        lambda: handing_over.send_back(alert.pk, request.user, note, datetime.now(UTC)),
+        lambda: handover.send_back(alert.pk, request.user, note, datetime.now(UTC)),
         gettext("Sent back to the depot."),
     )
 

@@ -8,7 +8,7 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.utils.translation import gettext
 from django.views.decorators.http import require_GET, require_POST
 
-from alerts import review
+from alerts.lifecycle import review
 from alerts.models import Alert, AlertGroup
 from console.context import provided
 from console.grouping import group_headline

@@ -13,7 +13,7 @@ from django.http.request import UnreadablePostError
 from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_POST
 
-from alerts.inbound import STATUS, Refused, count_refusal, receive
+from alerts.outcomes.inbound import STATUS, Refused, count_refusal, receive
 from console.context import provided
 
 log = logging.getLogger(__name__)

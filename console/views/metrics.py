@@ -16,10 +16,10 @@ from django.db.models import Count
 from django.http import HttpRequest, HttpResponse, HttpResponseForbidden
 from django.views.decorators.http import require_GET
 
-from alerts.inbound import refusals
-from alerts.letters import letter_counts
 from alerts.models import Alert, Outcome, Ticket
-from alerts.probation import on_probation
+from alerts.outcomes.inbound import refusals
+from alerts.outcomes.probation import on_probation
+from alerts.support.letters import letter_counts
 from config.operating_day import NS
 from config.register import Register
 from console.context import provided

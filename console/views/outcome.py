@@ -13,10 +13,10 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.utils.translation import gettext
 from django.views.decorators.http import require_http_methods
 
-from alerts.finding import BadFinding, checked, converted
 from alerts.models import Alert, Outcome
-from alerts.outcomes import current, record_all
-from alerts.shared_finding import companions
+from alerts.outcomes.finding import BadFinding, checked, converted
+from alerts.outcomes.record import current, record_all
+from alerts.outcomes.shared_finding import companions
 from config.installation import Installation
 from console.context import provided
 from console.headline import headline

@@ -10,9 +10,9 @@ from django.shortcuts import redirect, render
 from django.utils.translation import gettext
 from django.views.decorators.http import require_GET, require_POST
 
-from alerts.probation import end
-from alerts.scorecard import ScoreCard, score_cards
-from alerts.tickets import failure_mode_of
+from alerts.outcomes.probation import end
+from alerts.outcomes.scorecard import ScoreCard, score_cards
+from alerts.tickets.text import failure_mode_of
 from config.installation import Installation
 from console.context import provided
 from console.wording import probation, reader_language

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import alerts.connectors
 from alerts.connectors.http import _RETRYABLE
-from alerts.lifecycle import CLEAR_DAYS
+from alerts.lifecycle.states import CLEAR_DAYS
 from config.settings import Tickets
 
 DOCS = Path(__file__).parents[2] / "docs"

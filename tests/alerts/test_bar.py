@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from alerts.bar import below_bar, wilson
+from alerts.outcomes.bar import below_bar, wilson
 from config.settings import Outcomes
 
 COUNTS = st.integers(1, 200).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n)))

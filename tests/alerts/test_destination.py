@@ -12,8 +12,8 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from alerts.destination import Case, confirmed, passed_on, sent_back
-from alerts.not_allowed import NotAllowed
+from alerts.lifecycle.not_allowed import NotAllowed
+from alerts.support.destination import Case, confirmed, passed_on, sent_back
 from config.installation import load
 from config.settings import Notify, Support
 from config.support import Tier
@@ -62,7 +62,7 @@ class TestInTheTables:
         from django.contrib.auth import get_user_model
         from django.contrib.auth.models import Group
 
-        from alerts.handing_over import TECHNICAL_SUPPORT
+        from alerts.support.handover import TECHNICAL_SUPPORT
 
         anna, sun = (get_user_model().objects.create_user(name) for name in ("anna", "sun"))
         sun.groups.add(Group.objects.get(name=TECHNICAL_SUPPORT))
@@ -76,8 +76,8 @@ class TestInTheTables:
         return Alert.objects.get()
 
     def test_a_case_reaches_the_factory_after_support_confirmed_it_and_each_step_is_kept(self) -> None:
-        from alerts import handing_over
         from alerts.models import Handover, Notice
+        from alerts.support import handover
 
         anna, sun = self.people()
         alert, sample = self.alert(), load(RAIL)
@@ -87,7 +87,7 @@ class TestInTheTables:
         )
 
         def pass_on(user: Any, note: str = "please look") -> None:
-            handing_over.pass_on(alert.pk, user, note, NOW, sample.register, told)
+            handover.pass_on(alert.pk, user, note, NOW, sample.register, told)
 
         pass_on(anna)
         with pytest.raises(NotAllowed, match="support only"):
@@ -95,8 +95,8 @@ class TestInTheTables:
         with pytest.raises(NotAllowed, match="not confirmed"):
             pass_on(sun)
         with pytest.raises(NotAllowed, match="support only"):
-            handing_over.confirm(alert.pk, anna, "it is", NOW)
-        handing_over.confirm(alert.pk, sun, "seal is of the wrong grade", NOW)
+            handover.confirm(alert.pk, anna, "it is", NOW)
+        handover.confirm(alert.pk, sun, "seal is of the wrong grade", NOW)
         pass_on(sun)
         alert.refresh_from_db()
         assert (alert.destination, alert.verified_by, alert.verified_note) == (
@@ -107,7 +107,7 @@ class TestInTheTables:
         assert list(Notice.objects.order_by("id").values_list("address", "about")) == [
             ("s@example.org", "support"), ("f@example.org", "factory"),
         ]  # fmt: skip
-        handing_over.send_back(alert.pk, sun, "repaired on site", NOW + timedelta(days=1))
+        handover.send_back(alert.pk, sun, "repaired on site", NOW + timedelta(days=1))
         alert.refresh_from_db()
         assert (alert.destination, alert.verified_at) == ("depot", None)
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from alerts.finding import BadFinding, Finding, checked, converted, decoded
+from alerts.outcomes.finding import BadFinding, Finding, checked, converted, decoded
 from config.installation import load
 from fleetdx.demo import SAMPLE
 

@@ -16,7 +16,7 @@ from diagnoses import diagnosis, outcome
 from mail_sink import MailSink, running_mail_sink
 
 from alerts.connectors.roundup import RoundupConnector
-from alerts.mail import MailServer
+from alerts.support.mail import MailServer
 from config.installation import Installation, load
 from config.register import Register
 from config.settings import Alerts, Support, Tickets
@@ -84,12 +84,12 @@ def letters_by_person(sink: MailSink) -> dict[str, list[datetime]]:
 def test_500_assets_that_fail_together_are_few_tickets_and_few_letters(
     roundup: RoundupServer, clock: Clock, modes: tuple[str, ...], letter: str
 ) -> None:
-    from alerts.arranging import arrange, sendable
-    from alerts.attending import attend
     from alerts.ledger import DjangoLedger
     from alerts.models import Alert, Notice, Ticket
-    from alerts.outbox import deliver
-    from alerts.tickets import compose
+    from alerts.tickets.dispatch import arrange, sendable
+    from alerts.tickets.outbox import deliver
+    from alerts.tickets.text import compose
+    from alerts.upkeep import attend
 
     tracker = Tickets(connector="roundup", url=roundup.url, user=USER)
     sites = ("madrid", "shanghai", "sao-paulo")
@@ -136,9 +136,9 @@ def test_500_assets_that_fail_together_are_few_tickets_and_few_letters(
 
 
 def test_more_than_a_site_is_sent_in_an_hour_goes_into_one_ticket_and_none_is_dropped(clock: Clock) -> None:
-    from alerts.arranging import arrange
     from alerts.ledger import DjangoLedger
     from alerts.models import Alert, AlertGroup, Ticket
+    from alerts.tickets.dispatch import arrange
 
     with running_mail_sink(clock) as sink:
         installation = fleet(60, ("madrid",), sink, tickets_per_hour=10, group_from=1000)
@@ -162,9 +162,9 @@ def test_more_than_a_site_is_sent_in_an_hour_goes_into_one_ticket_and_none_is_dr
 def test_two_that_arrange_and_deliver_at_once_put_each_alert_into_one_ticket(clock: Clock) -> None:
     from django.db import connections
 
-    from alerts.arranging import arrange
     from alerts.ledger import DjangoLedger
     from alerts.models import Alert, AlertGroup, Ticket
+    from alerts.tickets.dispatch import arrange
 
     with running_mail_sink(clock) as sink:
         installation = fleet(40, ("madrid",), sink)

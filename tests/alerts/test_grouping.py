@@ -9,7 +9,7 @@ from itertools import pairwise
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from alerts.grouping import Cause, Group, Known, grouped
+from alerts.tickets.grouping import Cause, Group, Known, grouped
 
 DAY = datetime(2026, 5, 4, tzinfo=UTC)
 HOUR = timedelta(hours=1)

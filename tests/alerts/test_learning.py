@@ -12,7 +12,7 @@ import pytest
 from diagnoses import DAY, diagnosis, outcome
 from small_fleet import BERLIN, PUMP, settings
 
-from alerts.finding import Finding
+from alerts.outcomes.finding import Finding
 from config.register import Asset, Register
 from diagnostics.training import Trainer
 from models.derive import derived_panel
@@ -50,7 +50,7 @@ def live(seed: int = 3) -> dict[str, tuple[str, int]]:
 def find(strange: dict[str, tuple[str, int]], verdicts: dict[str, str]) -> None:
     """Let the workshop look at each alert on its third day; ``verdicts`` by what was strange."""
     from alerts.models import Alert, Outcome
-    from alerts.outcomes import record
+    from alerts.outcomes.record import record
 
     for alert in Alert.objects.order_by("pk"):
         signal, began = strange[alert.asset_id]

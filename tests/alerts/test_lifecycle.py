@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from alerts.fingerprint import fingerprint, ticket_key
-from alerts.lifecycle import CLEAR_DAYS, Life, acknowledged, explained, observed, raised, repaired
+from alerts.lifecycle.fingerprint import fingerprint, ticket_key
+from alerts.lifecycle.states import CLEAR_DAYS, Life, acknowledged, explained, observed, raised, repaired
 
 DAY = date(2026, 5, 4)
 

@@ -77,7 +77,7 @@ def wanted(*asset_ids: str) -> None:
 
 def delivered(desk: Any, now: datetime = NOW, **options: Any) -> tuple[int, int, int, int]:
     """Created, found, postponed, dead."""
-    from alerts.outbox import deliver
+    from alerts.tickets.outbox import deliver
 
     report = deliver(desk, brief, now, **options)
     return report.created, report.found, report.postponed, report.dead
@@ -227,15 +227,15 @@ def test_who_is_slow_is_not_overtaken_before_the_lease_ends(desk: Desk) -> None:
 
 
 def test_a_lease_outlasts_a_delivery_whose_every_answer_takes_as_long_as_is_allowed() -> None:
-    from alerts.outbox import _LEASE
+    from alerts.tickets.outbox import _LEASE
 
     [longest] = [limit.le for limit in Tickets.model_fields["timeout_s"].metadata if hasattr(limit, "le")]
     assert 8 * timedelta(seconds=longest) < _LEASE
 
 
 def test_a_case_of_an_asset_that_left_the_register_is_a_dead_letter_and_stops_nobody(desk: Desk) -> None:
-    from alerts.outbox import deliver
-    from alerts.tickets import compose
+    from alerts.tickets.outbox import deliver
+    from alerts.tickets.text import compose
 
     installation = load(RAIL)
     wanted("GONE-1", "EMU-01-A")
@@ -257,7 +257,7 @@ def installation() -> Installation:
 def one_case(installation: Installation) -> Callable[[Any], TicketDraft]:
     """Writes the ticket of the one alert, under a key that no other test files."""
     from alerts.models import Ticket
-    from alerts.tickets import compose
+    from alerts.tickets.text import compose
 
     wanted("EMU-01-A")
     key = f"{uuid4()}/AIR-LEAK/1"
@@ -291,7 +291,7 @@ def test_an_answer_that_never_comes_after_the_server_accepted_makes_exactly_one_
     one_case: Callable[[Any], TicketDraft],
     fault: str,
 ) -> None:
-    from alerts.outbox import deliver
+    from alerts.tickets.outbox import deliver
 
     proxy.method, proxy.path = "POST", "/issue"
     proxy.faults.append(fault)
@@ -314,7 +314,7 @@ def test_a_busy_server_gets_the_ticket_later(
     one_case: Callable[[Any], TicketDraft],
     status: int,
 ) -> None:
-    from alerts.outbox import deliver
+    from alerts.tickets.outbox import deliver
 
     proxy.faults.append(status)
     assert deliver(connector, one_case, NOW).postponed == 1
@@ -327,7 +327,7 @@ def test_a_busy_server_gets_the_ticket_later(
 def test_while_the_server_is_down_nothing_is_lost(
     roundup: RoundupServer, one_case: Callable[[Any], TicketDraft]
 ) -> None:
-    from alerts.outbox import deliver
+    from alerts.tickets.outbox import deliver
 
     with closing(RoundupConnector(f"http://127.0.0.1:{free_port()}/fleet", USER, PASSWORD)) as away:
         for n in range(3):
@@ -340,7 +340,7 @@ def test_while_the_server_is_down_nothing_is_lost(
 def test_a_deliverer_that_dies_between_filing_and_noting_it_leaves_one_ticket_in_roundup(
     roundup: RoundupServer, one_case: Callable[[Any], TicketDraft]
 ) -> None:
-    from alerts.outbox import deliver
+    from alerts.tickets.outbox import deliver
 
     class Dying(RoundupConnector):
         def create(self, draft: TicketDraft) -> FiledTicket:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from diagnoses import DAY, diagnosis, outcome
 
-from alerts.finding import Finding
+from alerts.outcomes.finding import Finding
 from config.operating_day import NS
 from config.settings import Outcomes, Settings
 from diagnostics.records import Diagnosis
@@ -42,7 +42,7 @@ def alerts() -> list[Any]:
 
 def found(alert: Any, verdict: str = "confirmed", days: int = 1, *, settings: Settings = SETTINGS, **more: Any) -> bool:
     from alerts.models import Outcome
-    from alerts.outcomes import record
+    from alerts.outcomes.record import record
 
     finding = Finding(verdict=verdict, at=noon(days), **more)  # type: ignore[arg-type]
     return record(alert.pk, finding, Outcome.Source.CONSOLE, settings, NOW)
@@ -200,8 +200,8 @@ def test_another_asset_or_failure_mode_is_none() -> None:
 
 
 def test_neither_acknowledging_nor_a_return_to_normal_nor_a_repair_closes_it_but_the_root_cause_does() -> None:
-    from alerts import review
     from alerts.ledger import DjangoLedger
+    from alerts.lifecycle import review
 
     alert = back()
     review.acknowledge(alert.pk, None)
@@ -225,8 +225,8 @@ def test_with_its_root_cause_known_it_goes_on_by_the_ordinary_way() -> None:
 
 
 def test_marking_again_changes_nothing_and_an_outcome_that_comes_late_marks_it_then() -> None:
-    from alerts import review
-    from alerts.repeats import mark_repeats
+    from alerts.lifecycle import review
+    from alerts.lifecycle.repeat_offenders import mark_repeats
 
     told(diagnosis())
     review.acknowledge(alerts()[0].pk, None)
@@ -250,7 +250,7 @@ def judged(**counts: int) -> None:
 
 
 def cards() -> dict[str, Any]:
-    from alerts.scorecard import score_cards
+    from alerts.outcomes.scorecard import score_cards
 
     return {card.source: card for card in score_cards(Outcomes(), 7, {})}
 
@@ -325,7 +325,7 @@ def test_one_false_alarm_does_not_condemn_and_neither_do_few() -> None:
 
 def test_a_person_takes_it_off_and_only_what_is_found_after_that_counts() -> None:
     from alerts.models import Probation
-    from alerts.probation import end, judge
+    from alerts.outcomes.probation import end, judge
 
     judged(false_alarm=5)
     source = "rule:air-leak-firm@1"

@@ -15,8 +15,8 @@ from ticket_connectors import built
 from ticket_people import CLOSED, People, people_before
 
 from alerts.connectors.connector import Connector, FiledTicket, Retryable, Standing, TicketDraft
-from alerts.finding import BadFinding
-from alerts.polling import poll, said_in
+from alerts.outcomes.finding import BadFinding
+from alerts.outcomes.polling import poll, said_in
 from config.knowledge import Knowledge
 from config.settings import Outcomes, Settings
 
@@ -95,9 +95,9 @@ def test_an_open_ticket_says_nothing_yet_and_one_of_another_installation_nothing
 
 
 def test_what_changed_in_the_ticket_system_comes_again_and_what_a_person_corrected_here_stays() -> None:
-    from alerts.finding import Finding
     from alerts.models import Outcome
-    from alerts.outcomes import record
+    from alerts.outcomes.finding import Finding
+    from alerts.outcomes.record import record
 
     desk, alert = Desk(), raised()
     desk.put("7", "EMU-01-A/AIR-LEAK/1", at(5), fields={"verdict": "confirmed"})
@@ -118,7 +118,7 @@ def test_what_changed_in_the_ticket_system_comes_again_and_what_a_person_correct
 def test_what_cannot_be_taken_is_counted_once_and_keeps_no_other_waiting(
     fields: dict[str, str], caplog: pytest.LogCaptureFixture
 ) -> None:
-    from alerts.inbound import refusals
+    from alerts.outcomes.inbound import refusals
 
     desk = Desk()
     raised()
@@ -207,8 +207,8 @@ def test_from_an_alert_over_a_real_ticket_system_to_the_score_card_and_the_label
 ) -> None:
     from alerts.ledger import DjangoLedger
     from alerts.models import Alert, Ticket
-    from alerts.outbox import deliver
-    from alerts.scorecard import score_cards
+    from alerts.outcomes.scorecard import score_cards
+    from alerts.tickets.outbox import deliver
 
     cars = [f"A-{uuid4().hex[:8]}", f"B-{uuid4().hex[:8]}"]
     DjangoLedger().record([outcome(diagnosis(asset_id=car)) for car in cars])

@@ -72,7 +72,7 @@ def test_more_days_are_counted_on_the_same_alert() -> None:
 
 
 def test_after_it_was_closed_the_next_time_is_the_next_episode_with_its_own_ticket() -> None:
-    from alerts import review
+    from alerts.lifecycle import review
 
     told(diagnosis())
     review.acknowledge(alerts()[0].pk, None)
@@ -85,8 +85,8 @@ def test_after_it_was_closed_the_next_time_is_the_next_episode_with_its_own_tick
 
 
 def test_several_days_in_one_call_are_as_good_as_one_by_one() -> None:
-    from alerts import review
     from alerts.ledger import DjangoLedger
+    from alerts.lifecycle import review
 
     told(diagnosis())
     review.acknowledge(alerts()[0].pk, None)
@@ -96,7 +96,7 @@ def test_several_days_in_one_call_are_as_good_as_one_by_one() -> None:
 
 
 def test_a_revision_of_a_day_of_a_closed_episode_opens_no_other() -> None:
-    from alerts import review
+    from alerts.lifecycle import review
 
     told(diagnosis())
     review.acknowledge(alerts()[0].pk, None)
@@ -127,7 +127,7 @@ EVENTS = st.tuples(
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(EVENTS, min_size=1, max_size=12))
 def test_whatever_is_told_severity_never_falls_while_an_alert_is_open(events: list[tuple[Any, ...]]) -> None:
-    from alerts import review
+    from alerts.lifecycle import review
     from alerts.models import Alert, AssetDayRun
 
     Alert.objects.all().delete()
@@ -164,7 +164,7 @@ def test_whatever_is_told_severity_never_falls_while_an_alert_is_open(events: li
 
 
 def test_what_is_under_review_gets_its_ticket_when_somebody_confirms_it() -> None:
-    from alerts import review
+    from alerts.lifecycle import review
 
     told(diagnosis(ticket="review"))
     assert tickets() == []
@@ -182,7 +182,7 @@ def test_what_was_under_review_gets_its_ticket_when_a_firm_rule_agrees() -> None
 
 
 def test_a_closed_alert_is_not_confirmed() -> None:
-    from alerts import review
+    from alerts.lifecycle import review
 
     told(diagnosis(ticket="review"))
     review.close_repaired("EMU-01-A", alerts()[0].known_at, "x")
@@ -235,18 +235,18 @@ def test_a_repair_closes_what_was_known_before_it_and_nothing_else() -> None:
 
 
 def test_the_second_of_two_scorers_finds_the_alert_of_the_first(monkeypatch: pytest.MonkeyPatch) -> None:
-    from alerts import lifecycle, raising
+    from alerts.lifecycle import raising, states
 
-    begin, first = lifecycle.raised, True
+    begin, first = states.raised, True
 
-    def overtaken(day: date) -> lifecycle.Life:
+    def overtaken(day: date) -> states.Life:
         nonlocal first
         if first:
             first = False
             raising.raise_alerts([outcome(diagnosis())])
         return begin(day)
 
-    monkeypatch.setattr(lifecycle, "raised", overtaken)
+    monkeypatch.setattr(states, "raised", overtaken)
     raising.raise_alerts([outcome(diagnosis())])
     assert not first
     assert len(alerts()) == 1

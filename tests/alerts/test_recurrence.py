@@ -10,7 +10,7 @@ from diagnoses import DAY, diagnosis, outcome
 from hypothesis import given
 from hypothesis import strategies as st
 
-from alerts.recurrence import times_back
+from alerts.lifecycle.recurrence import times_back
 
 
 def day(n: int) -> date:
@@ -47,8 +47,8 @@ def test_more_days_never_count_less(openings: list[int], returns: list[int], las
 @pytest.mark.usefixtures("tables")
 def test_an_alert_that_chatters_is_counted_and_keeps_its_severity() -> None:
     from alerts.ledger import DjangoLedger
+    from alerts.lifecycle.recurrence import recurrences
     from alerts.models import Alert
-    from alerts.recurrence import recurrences
 
     # Holds one day, is clear for three: as told by a rule that cannot make up its mind how bad it is.
     seen: list[Any] = []

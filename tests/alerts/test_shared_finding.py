@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from diagnoses import DAY, diagnosis, outcome
 
-from alerts.finding import BadFinding, Finding
-from alerts.polling import said_in
+from alerts.outcomes.finding import BadFinding, Finding
+from alerts.outcomes.polling import said_in
 from config.knowledge import Knowledge
 from config.settings import Outcomes, Settings
 
@@ -36,14 +36,14 @@ def cars() -> list[Any]:
 
 def found(alert: Any, **said: Any) -> list[int]:
     from alerts.models import Outcome
-    from alerts.outcomes import record_all
+    from alerts.outcomes.record import record_all
 
     finding = Finding(**({"verdict": "confirmed", "at": FOUND} | said))
     return record_all([(alert.pk, finding)], Outcome.Source.CONSOLE, SETTINGS, NOW)
 
 
 def standing() -> dict[str, str]:
-    from alerts.outcomes import current
+    from alerts.outcomes.record import current
 
     return dict(current().order_by("alert__asset_id").values_list("alert__asset_id", "verdict"))
 
@@ -56,7 +56,7 @@ def test_without_a_word_it_is_of_one(cars: list[Any]) -> None:
 @pytest.mark.parametrize("on", [0, 1], ids=["the one that carries", "one that is carried"])
 def test_for_the_whole_group_it_is_of_all_of_that_failure_mode_that_had_begun(cars: list[Any], on: int) -> None:
     from alerts.ledger import DjangoLedger
-    from alerts.outcomes import current
+    from alerts.outcomes.record import current
 
     said = {"action": "replaced", "cost": 12, "currency": "EUR", "downtime_hours": 3.0, "parts": ("clip",)}
     assert sorted(found(cars[on], whole_group=True, **said)) == [cars[0].pk, cars[1].pk]
@@ -117,7 +117,7 @@ def test_another_word_is_refused_and_an_alert_without_a_ticket_is_alone(cars: li
 def test_a_poll_carries_it_on(cars: list[Any]) -> None:
     from alerts.connectors.connector import FiledTicket, Standing
     from alerts.models import Ticket
-    from alerts.polling import poll
+    from alerts.outcomes.polling import poll
 
     Ticket.objects.filter(alert=cars[0]).update(status="delivered", connector="desk", external_key="7")
     fields = {"verdict": "fixed", "whole_group": "yes"}

@@ -31,7 +31,7 @@ def silent(*asset_ids: str) -> tuple[Silence, ...]:
 
 
 def tell(verdict: Verdict, now: datetime = NOW, of: Register = FLEET) -> None:
-    from alerts import silence
+    from alerts.lifecycle import silence
 
     silence.tell(verdict, of, now)
 
@@ -52,8 +52,8 @@ def words(asset_id: str) -> dict[str, Any]:
 
 
 def test_a_silent_asset_has_one_alert_that_closes_when_data_comes_and_opens_again() -> None:
+    from alerts.lifecycle.silence import known_silent
     from alerts.models import Alert, Ticket
-    from alerts.silence import known_silent
 
     for _ in range(3):
         tell(Verdict(True, silent("bus-1"), frozenset({"bus-2"}), 2))
@@ -105,7 +105,7 @@ def test_two_thousand_that_fall_silent_together_are_one_alert() -> None:
 
 
 def test_that_the_program_was_away_is_noted_once_it_is_back() -> None:
-    from alerts.silence import tell_absence
+    from alerts.lifecycle.silence import tell_absence
 
     tell_absence(NOW - timedelta(hours=3), NOW)
     assert alerts() == [("fleetdx", "NO-INTAKE", 1, "closed", "data came again")]

@@ -64,7 +64,7 @@ def wanted(asset: str) -> Any:
 
 
 def delivered(name: str, port: int, now: datetime, *, timeout_s: float = 20.0) -> dict[str, int]:
-    from alerts.outbox import deliver
+    from alerts.tickets.outbox import deliver
 
     with closing(built(name, port, timeout_s=timeout_s)) as connector:
         report = deliver(connector, lambda alert: draft(alert.case.key), now)

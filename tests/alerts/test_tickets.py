@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from diagnoses import DAY, diagnosis, outcome
 
-from alerts.tickets import Case, FaultLine, draft, local_time, warranty
+from alerts.tickets.text import Case, FaultLine, draft, local_time, warranty
 from config.installation import Installation, load
 from config.knowledge import FailureMode, Knowledge, Warranty
 from config.register import Asset, Text
@@ -270,7 +270,7 @@ def test_the_state_of_the_warranty_on_the_day_of_the_first_symptom(
 def test_a_ticket_is_written_from_the_tables(installation: Installation) -> None:
     from alerts.ledger import DjangoLedger
     from alerts.models import Alert
-    from alerts.tickets import compose
+    from alerts.tickets.text import compose
 
     at = int(datetime(2026, 5, 4, 10, tzinfo=UTC).timestamp()) * 10**9
     entry = FaultLogEntry("A2102", "minor", 3, at, at, None, True, False, {"speed": 62.0})
@@ -296,7 +296,7 @@ def test_a_ticket_is_written_from_the_tables(installation: Installation) -> None
 def test_what_the_knowledge_base_has_lost_since_stops_no_ticket(installation: Installation) -> None:
     from alerts.ledger import DjangoLedger
     from alerts.models import Alert
-    from alerts.tickets import compose
+    from alerts.tickets.text import compose
 
     DjangoLedger().record([outcome(diagnosis(advise=("procedure:AIR-017", "part:DRY-4711")))])
     found = compose(Alert.objects.get(), replace(installation, knowledge=Knowledge()))

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from alerts.escalation import Called, Desk, climbed, next_call
-from alerts.working_time import after, between
+from alerts.support.escalation import Called, Desk, climbed, next_call
+from alerts.support.working_time import after, between
 from config.support import WEEKDAYS, Tier, WorkingHours
 
 MADRID, SHANGHAI = ZoneInfo("Europe/Madrid"), ZoneInfo("Asia/Shanghai")

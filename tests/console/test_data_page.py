@@ -51,7 +51,7 @@ def test_each_asset_says_how_it_reports(console: Console, accounting: Accounting
 
 
 def test_the_alert_about_ourselves_is_shown_and_acknowledged_there(console: Console, accounting: Accounting) -> None:
-    from alerts import silence
+    from alerts.lifecycle import silence
     from alerts.models import Alert
 
     at, now = datetime.now(UTC), time.time_ns()

@@ -27,7 +27,7 @@ def _text(response: Any) -> str:
 
 
 def attended(console: Console, now: datetime | None = None) -> None:
-    from alerts.attending import attend
+    from alerts.upkeep import attend
 
     attend(console.installation, None, now or datetime.now(UTC))
 
@@ -36,7 +36,7 @@ def support_person(name: str = "sun") -> None:
     from django.contrib.auth import get_user_model
     from django.contrib.auth.models import Group
 
-    from alerts.handing_over import TECHNICAL_SUPPORT
+    from alerts.support.handover import TECHNICAL_SUPPORT
 
     user = get_user_model().objects.get_or_create(username=name)[0]
     user.groups.add(Group.objects.get(name=TECHNICAL_SUPPORT))
@@ -98,11 +98,11 @@ def test_a_decision_that_nobody_made_is_not_found(console: Console, alert: int, 
 
 
 def test_the_decision_on_another_asset_is_not_ended_from_here(console: Console) -> None:
-    from alerts import holding
+    from alerts.lifecycle import shelving
     from alerts.models import Hold
 
     alert = console.raise_alert()
-    other = holding.take_out_of_service("EMU-02-A", "", None, "x", None, datetime.now(UTC))
+    other = shelving.take_out_of_service("EMU-02-A", "", None, "x", None, datetime.now(UTC))
     assert console.client().post(f"/alerts/{alert}/end-hold", {"hold": str(other.pk)}).status_code == 404
     assert Hold.objects.get().ended_at is None
 
@@ -201,8 +201,8 @@ def test_the_ticket_of_a_group_is_shown_at_each_of_its_alerts(console: Console) 
 
 def held_back(console: Console) -> tuple[int, int]:
     """Two episodes of one failure: people closed the ticket of the first as won't fix; the second's is held back."""
+    from alerts.lifecycle.review import close_repaired
     from alerts.models import Alert, Ticket
-    from alerts.review import close_repaired
 
     first = console.raise_alert()
     Ticket.objects.filter(alert=first).update(

@@ -57,7 +57,7 @@ def state() -> list[Any]:
 
 
 def refused() -> dict[str, int]:
-    from alerts.inbound import refusals
+    from alerts.outcomes.inbound import refusals
 
     return refusals()
 

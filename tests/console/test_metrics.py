@@ -127,10 +127,10 @@ def test_labels_are_escaped() -> None:
 
 
 def test_letters_and_what_waits_for_one_are_counted(console: Console) -> None:
-    from alerts.calling import notice
     from alerts.connectors.connector import Permanent, Retryable
-    from alerts.letters import send_letters
     from alerts.models import Alert, Notice
+    from alerts.support.letters import send_letters
+    from alerts.support.notification import notice
 
     class Post:
         def send(self, letter: EmailMessage) -> None:

@@ -93,7 +93,7 @@ def test_hostile_findings_are_shown_as_text(console: Console, alert: int) -> Non
 
 def test_a_repeat_offender_is_shown_and_told_in_its_ticket(console: Console, alert: int) -> None:
     from alerts.models import Alert
-    from alerts.tickets import compose
+    from alerts.tickets.text import compose
 
     browser = console.client()
     browser.post(f"/alerts/{alert}/outcome", FORM)

@@ -1,0 +1,1 @@
+"""What the workshop found: how it comes in, what follows from it, and whom it judges."""

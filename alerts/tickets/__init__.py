@@ -1,0 +1,1 @@
+"""What a ticket says, which alerts share one, and how it reaches the ticket system."""
