@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
 from ticket_desk import SECRET
 
 from alerts.connectors.connector import Connector, connector_class
@@ -9,6 +12,14 @@ from config.settings import Tickets
 from fleetdx.servers.redmine import PROJECT
 from fleetdx.servers.roundup import PASSWORD, USER
 from fleetdx.servers.rt import QUEUE
+
+if TYPE_CHECKING:
+    from alerts.tickets.outbox import DeliveryReport
+
+
+def counts(report: DeliveryReport) -> dict[str, int]:
+    """What a round of delivery did, without what it did not."""
+    return {name: count for name, count in asdict(report).items() if count}
 
 
 def built(name: str, port: int, *, timeout_s: float = 20.0, user: str | None = USER) -> Connector:

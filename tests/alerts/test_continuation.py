@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
-from uuid import uuid4
 
 import pytest
 from diagnoses import diagnosis, outcome
-from ticket_connectors import built
+from ticket_connectors import counts
 from ticket_drafts import draft
-from ticket_people import CLOSED, WONT_FIX, People, people_before
+from ticket_people import CLOSED, WONT_FIX, People
 
 from alerts.connectors.connector import Connector, TicketDraft
 from fleetdx.data_folder import DataFolder
@@ -21,33 +18,6 @@ from fleetdx.data_folder import DataFolder
 pytestmark = pytest.mark.usefixtures("tables")
 NOW = datetime(2026, 6, 1, 8, tzinfo=UTC)
 DAY = timedelta(days=1)
-
-
-@pytest.fixture(params=sorted(CLOSED))
-def name(request: pytest.FixtureRequest) -> str:
-    return str(request.param)
-
-
-@pytest.fixture
-def server(name: str, request: pytest.FixtureRequest) -> Any:
-    return request.getfixturevalue(name)
-
-
-@pytest.fixture
-def people(name: str, server: Any) -> Iterator[People]:
-    with closing(people_before(name, server)) as before:
-        yield before
-
-
-@pytest.fixture
-def connector(name: str, server: Any) -> Iterator[Connector]:
-    with closing(built(name, server.port)) as made:
-        yield made
-
-
-@pytest.fixture
-def asset() -> str:
-    return uuid4().hex
 
 
 def raised(asset: str, day: int, *, repaired: int | None = None) -> Any:
@@ -65,9 +35,7 @@ def raised(asset: str, day: int, *, repaired: int | None = None) -> Any:
 def delivered(connector: Connector, now: datetime = NOW) -> dict[str, int]:
     from alerts.tickets.outbox import deliver
 
-    report = deliver(connector, brief, now)
-    counts = {one: getattr(report, one) for one in ("created", "found", "continued", "held_back", "postponed", "dead")}
-    return {one: count for one, count in counts.items() if count}
+    return counts(deliver(connector, brief, now))
 
 
 def brief(alert: Any) -> TicketDraft:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -11,8 +10,7 @@ from uuid import uuid4
 
 import pytest
 from diagnoses import DAY, diagnosis, outcome
-from ticket_connectors import built
-from ticket_people import CLOSED, People, people_before
+from ticket_people import People
 
 from alerts.connectors.connector import Connector, FiledTicket, Retryable, Standing, TicketDraft
 from alerts.outcomes.finding import BadFinding
@@ -178,28 +176,6 @@ def test_a_connector_that_cannot_tell_is_not_asked() -> None:
 
 
 # The whole loop, on the real servers.
-
-
-@pytest.fixture(params=sorted(CLOSED))
-def name(request: pytest.FixtureRequest) -> str:
-    return str(request.param)
-
-
-@pytest.fixture
-def server(name: str, request: pytest.FixtureRequest) -> Any:
-    return request.getfixturevalue(name)
-
-
-@pytest.fixture
-def connector(name: str, server: Any) -> Iterator[Connector]:
-    with closing(built(name, server.port, timeout_s=30)) as made:
-        yield made
-
-
-@pytest.fixture
-def people(name: str, server: Any) -> Iterator[People]:
-    with closing(people_before(name, server)) as before:
-        yield before
 
 
 def test_from_an_alert_over_a_real_ticket_system_to_the_score_card_and_the_labels(

@@ -16,9 +16,9 @@ from uuid import uuid4
 import pytest
 from diagnoses import diagnosis, outcome
 from faulty_proxy import FaultyProxy
-from ticket_connectors import built
+from ticket_connectors import built, counts
 from ticket_drafts import draft
-from ticket_people import CLOSED, People, people_before
+from ticket_people import People
 
 from fleetdx.data_folder import DataFolder
 
@@ -27,32 +27,11 @@ HOUR = timedelta(hours=1)
 WORKER = Path(__file__).parents[1] / "ticket_worker.py"
 
 
-@pytest.fixture(params=sorted(CLOSED))
-def name(request: pytest.FixtureRequest) -> str:
-    return str(request.param)
-
-
-@pytest.fixture
-def server(name: str, request: pytest.FixtureRequest) -> Any:
-    return request.getfixturevalue(name)
-
-
-@pytest.fixture
-def people(name: str, server: Any) -> Iterator[People]:
-    with closing(people_before(name, server)) as before:
-        yield before
-
-
 @pytest.fixture
 def before(server: Any) -> Iterator[FaultyProxy]:
     """What stands between us and the server."""
     with FaultyProxy(server.port, "POST") as proxy:
         yield proxy
-
-
-@pytest.fixture
-def asset() -> str:
-    return uuid4().hex
 
 
 def wanted(asset: str) -> Any:
@@ -67,9 +46,7 @@ def delivered(name: str, port: int, now: datetime, *, timeout_s: float = 20.0) -
     from alerts.tickets.outbox import deliver
 
     with closing(built(name, port, timeout_s=timeout_s)) as connector:
-        report = deliver(connector, lambda alert: draft(alert.case.key), now)
-    counts = {one: getattr(report, one) for one in ("created", "found", "postponed", "dead")}
-    return {one: count for one, count in counts.items() if count}
+        return counts(deliver(connector, lambda alert: draft(alert.case.key), now))
 
 
 class Worker:
