@@ -5,7 +5,7 @@ BIN := .venv/bin
 REQUIRE ?=
 export FLEETDX_REQUIRE := $(REQUIRE)
 
-.PHONY: help setup servers demo test check fuzz test-faults test-tickets bench bench-azure bench-ingest bench-store bench-models bench-rules bench-backtest screenshots lock clean
+.PHONY: help setup servers demo test check fuzz test-slow test-faults test-tickets bench bench-azure bench-ingest bench-store bench-models bench-rules bench-backtest screenshots lock clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
@@ -22,8 +22,11 @@ servers:  ## install the Debian packages that demo and tests use, where this acc
 demo: setup servers  ## a simulated fleet, from the broker to the ticket; ends with Ctrl-C
 	$(BIN)/fleetdx demo $(ARGS)
 
-test: setup servers  ## the test suite (tests whose server is missing skip and say which)
+test: setup servers  ## the test suite a person waits for (tests whose server is missing skip and say which)
 	$(BIN)/pytest -n 2 --dist loadfile $(ARGS)
+
+test-slow: setup servers  ## whole programs, walks of weeks and the console in a browser
+	$(BIN)/pytest -n 2 --dist loadfile -m slow $(ARGS)
 
 check: setup  ## style, types, layers of the architecture, documentation
 	$(BIN)/ruff check .
@@ -41,7 +44,7 @@ test-faults: setup servers  ## crashes and outages: real processes, killed
 test-tickets: setup  ## ticket connectors and faults against real servers: installs Request Tracker and Redmine where it may
 	@deploy/debian-packages dbconfig-no-thanks msmtp-mta request-tracker5 rt5-standalone rt5-db-sqlite \
 		redmine redmine-sqlite puma
-	FLEETDX_REQUIRE=roundup,rt,redmine $(BIN)/pytest -q tests/alerts/test_connectors.py tests/alerts/test_continuation.py \
+	FLEETDX_REQUIRE=roundup,rt,redmine $(BIN)/pytest -q -m 'not faults' tests/alerts/test_connectors.py tests/alerts/test_continuation.py \
 		tests/alerts/test_ticket_faults.py tests/alerts/test_polling.py tests/alerts/test_smtp.py tests/alerts/test_jira.py tests/alerts/test_servicenow.py $(ARGS)
 
 bench-azure: setup servers  ## the walk through a public fleet's year, to real tickets

@@ -13,6 +13,8 @@ from fleetdx.servers.mosquitto import MosquittoServer
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "console.settings")
 # Tables are as wide as the terminal, and a test has none: not so narrow that what is looked for is cut off.
 os.environ["COLUMNS"] = "200"
+# Tests run side by side, a process for each core: threads that spin while they wait for each other take it all.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
 @pytest.fixture(scope="session")

@@ -18,7 +18,7 @@ from diagnostics.training import Trainer
 from models.derive import derived_panel
 from models.registry import Registry
 
-pytestmark = pytest.mark.usefixtures("tables")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("tables")]
 ASSETS, DAYS, BUMP = 40, 50, 8.0
 NAMES = [f"P-{n:02}" for n in range(ASSETS)]
 SETTINGS = settings(min_training_days=10, horizon_days=5, false_tickets_per_100_asset_days=2.0)

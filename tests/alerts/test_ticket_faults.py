@@ -22,6 +22,8 @@ from ticket_people import People
 
 from fleetdx.data_folder import DataFolder
 
+pytestmark = pytest.mark.slow
+
 NOW = datetime(2026, 6, 1, 8, tzinfo=UTC)
 HOUR = timedelta(hours=1)
 WORKER = Path(__file__).parents[1] / "ticket_worker.py"

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pytest
 from memory_ledger import MemoryLedger
 from small_fleet import Fleet, closed, days
 
@@ -16,6 +17,8 @@ from config.settings import Models
 from diagnostics.shadow import SHADOW, shadow_objection
 from models.candidate import candidate_of
 from models.registry import Registry
+
+pytestmark = pytest.mark.slow
 
 NewFleet = Callable[..., tuple[Fleet, MemoryLedger]]
 DAY = date(2026, 5, 4)

@@ -14,6 +14,8 @@ from program import fleetdx, here
 
 from fleetdx.servers.mosquitto import MosquittoServer
 
+pytestmark = pytest.mark.slow
+
 PUMPS, DAYS, HOURS = 6, 40, 2
 FAILS_ON = [(2, 31), (5, 37), (4, 10)]
 """The last one fails before anything is predicted."""
@@ -90,7 +92,6 @@ def test_days_are_scored_once_up_to_the_instant_that_is_asked_for(tmp_path: Path
     }  # fmt: skip
 
 
-@pytest.mark.slow
 def test_a_replay_through_a_broker_stores_what_an_import_stores(
     history: Path, samples: int, imported: Path, mosquitto: MosquittoServer, topic_prefix: str, tmp_path: Path
 ) -> None:
@@ -107,7 +108,6 @@ def test_a_replay_through_a_broker_stores_what_an_import_stores(
     assert _telemetry(data) == _telemetry(imported) != []
 
 
-@pytest.mark.slow
 def test_a_back_test_finds_the_failures_that_a_drift_announces(history: Path, tmp_path: Path) -> None:
     learnt = (BEGIN + timedelta(days=LEARNS_DAYS - 1)).date()
     report = tmp_path / "report.html"
@@ -146,7 +146,6 @@ def test_a_back_test_finds_the_failures_that_a_drift_announces(history: Path, tm
     assert "P-02" in page
 
 
-@pytest.mark.slow
 def test_a_back_test_of_a_history_without_failures_counts_tickets_and_says_what_it_cannot_say(tmp_path: Path) -> None:
     sound = write_history(tmp_path / "sound", days=27, pumps=4, hours=6)
     learnt = (BEGIN + timedelta(days=23)).date()

@@ -18,6 +18,8 @@ from models.persistence import Persistence
 from models.registry import Registry
 from models.type_model import TypeModel
 
+pytestmark = pytest.mark.slow
+
 NOW = datetime(2026, 5, 5, 8, tzinfo=UTC)
 
 

@@ -17,6 +17,8 @@ from config.installation import load
 from fleetdx.wiring import load_rules
 from telemetry.influxdb import InfluxDBStore
 
+pytestmark = pytest.mark.slow
+
 FAILS_ON = [(2, 14), (5, 19), (4, 17)]
 RULES = """\
 - rule: warm
@@ -241,7 +243,6 @@ def test_what_is_refused_before_the_walk(history: Path, tmp_path: Path, monkeypa
     assert not (folder / "rules" / "approvals.yaml").exists()
 
 
-@pytest.mark.slow
 def test_no_walk_reads_or_writes_the_bucket_of_the_service(
     history: Path, tmp_path: Path, influxdb: Bucket, monkeypatch: pytest.MonkeyPatch
 ) -> None:
