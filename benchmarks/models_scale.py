@@ -4,8 +4,9 @@
 
 Measures the look-back columns over all days, fitting the ensemble on ``--training-days`` of them, the look-back
 columns and the levels of one day as in service, and the base features of one day from its samples. Ten signals make
-60 features (six statistics each), which looking back makes 120 for the detectors. The last line of the output is one
-JSON object; times in seconds, memory in MB.
+60 features (six statistics each), which looking back makes 120 for the detectors. With ``--processes 2`` that day is
+also scored and explained site by site (``--sites`` of them), here and in so many processes, and the results compared.
+The last line of the output is one JSON object; times in seconds, memory in MB.
 """
 
 from __future__ import annotations
@@ -14,17 +15,21 @@ import argparse
 import json
 import resource
 import time
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TypeVar
 from zoneinfo import ZoneInfo
 
 import numpy as np
 import pandas as pd
+from threadpoolctl import threadpool_limits
 
 from config.register import AssetType, FaultCode, Signal, Text
+from diagnostics.fan_out import Scored, ThisProcess, Workers, local_processes
+from diagnostics.scoring import ToScore
 from models.derive import LOOK_BACK_DAYS, derived_panel
-from models.ensemble import Ensemble
+from models.ensemble import ENSEMBLE, Ensemble
 from models.features import STATISTICS, base_panel
 from models.panel import INDEX_NAMES
 from models.persistence import Persistence
@@ -81,6 +86,55 @@ def samples_of(assets: int, signals: int, period_s: int) -> tuple[AssetType, pd.
     return asset_type, frame, pd.MultiIndex.from_arrays([names, np.full(assets, FIRST)], names=INDEX_NAMES)
 
 
+def by_site(panel: pd.DataFrame, today: np.datetime64, sites: int, ensemble: Ensemble) -> list[ToScore]:
+    """What the daily cycle hands over of one day, of assets shared evenly among some sites."""
+    assets = panel.index.get_level_values(0).unique()
+    tasks = []
+    for number, some in enumerate(np.array_split(assets.to_numpy(), sites)):
+        of_site = panel[panel.index.get_level_values(0).isin(some)]
+        rows = of_site.index[of_site.index.get_level_values(1) == today]
+        assert isinstance(rows, pd.MultiIndex)
+        tasks.append(
+            ToScore(
+                panel=of_site,
+                group=f"site-{number}",
+                since=today,
+                rows=rows,
+                idle=np.zeros(len(rows), dtype=bool),
+                min_completeness=0.5,
+                renewals=None,
+                ensemble=ensemble,
+                detectors=(ENSEMBLE,),
+                explained=True,
+            )
+        )
+    return tasks
+
+
+def scored_by(workers: Workers, tasks: Sequence[ToScore]) -> list[Scored]:
+    """The results of all tasks, in order, as the sweep asks for them."""
+    waiting: deque[Callable[[], Scored]] = deque()
+    results = []
+    for task in tasks:
+        waiting.append(workers.begin(task))
+        if len(waiting) > workers.ahead:
+            results.append(waiting.popleft()())
+    return results + [result() for result in waiting]
+
+
+def side_by_side(tasks: Sequence[ToScore], processes: int, times: dict[str, float]) -> None:
+    """Time one process and several over the same day. Raises ``AssertionError`` where they differ."""
+    alone = timed("day_by_site_here", times, lambda: scored_by(ThisProcess(), tasks))
+    workers = local_processes(processes)
+    try:
+        timed("start_processes", times, lambda: scored_by(workers, [tasks[0]] * processes))
+        together = timed(f"day_by_site_{processes}_processes", times, lambda: scored_by(workers, tasks))
+    finally:
+        workers.close()
+    for (panel, _), (other, _) in zip(alone, together, strict=True):
+        pd.testing.assert_frame_equal(panel, other, check_exact=True)
+
+
 def timed(name: str, times: dict[str, float], work: Callable[[], _T]) -> _T:
     """Do ``work``, note its seconds under ``name`` and print them."""
     start = time.perf_counter()
@@ -98,6 +152,8 @@ def main() -> None:
     parser.add_argument("--codes", type=int, default=10)
     parser.add_argument("--training-days", type=int, default=90, help="days to fit on, after the first look-back")
     parser.add_argument("--day-assets", type=int, default=10_000, help="assets of the one day")
+    parser.add_argument("--sites", type=int, default=8, help="among which those assets are shared, with --processes")
+    parser.add_argument("--processes", type=int, default=1, help="that score the one day side by side")
     parser.add_argument("--period", type=int, default=300, help="seconds between the samples of the one day")
     options = parser.parse_args()
     times: dict[str, float] = {}
@@ -130,6 +186,9 @@ def main() -> None:
     groups = pd.Series([f"site-{i // 50}" for i in range(len(assets))], index=assets)
     today = FIRST + np.timedelta64(LOOK_BACK_DAYS, "D")
     rows = timed("derive_one_day", times, partial(derived_panel, recent, groups, since=today))
+    if options.processes > 1:
+        with threadpool_limits(1):
+            side_by_side(by_site(recent, today, options.sites, ensemble), options.processes, times)
     del recent
     levels = timed("score_one_day", times, lambda: ensemble.score(rows))
     strangest = levels["score.ensemble"].nlargest(100).index

@@ -111,11 +111,11 @@ class OtherProcesses:
         if self._executor is None:
             self._executor = self._make()
         try:
-            return self._executor, self._executor.submit(score, task)
+            return self._executor, self._executor.submit(_score, task)
         except self._lost:  # it broke since the last group
             self._replace(self._executor)
             self._executor = self._make()
-            return self._executor, self._executor.submit(score, task)
+            return self._executor, self._executor.submit(_score, task)
 
     def _replace(self, broken: Executor) -> None:
         """Forget an executor, if no other has taken its place."""
@@ -133,9 +133,14 @@ def local_processes(number: int) -> OtherProcesses:
     )
 
 
+def _score(task: ToScore) -> Scored:
+    # As in the parent while it scores; said with each task, as libraries come with the first that needs them.
+    with threadpool_limits(1):
+        return score(task)
+
+
 def _begin_process() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to answer
-    threadpool_limits(1)  # as in the parent while it scores
     threading.Thread(target=_end_with_parent, daemon=True).start()
 
 
