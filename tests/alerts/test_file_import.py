@@ -191,6 +191,7 @@ def test_whatever_stands_in_a_file_it_is_rows_or_a_bad_file(
     assert all(isinstance(row.told, BadFinding) or row.told.ticket for row in rows)
 
 
+@pytest.mark.slow
 def test_those_who_raised_them_are_judged_once_the_file_is_read(tables: object, tmp_path: Path) -> None:
     from alerts.ledger import DjangoLedger
     from alerts.models import Probation

@@ -299,6 +299,7 @@ for n in range(20):
 """
 
 
+@pytest.mark.slow
 def test_two_processes_that_record_the_same_days_leave_one_alert_and_one_ticket_each(tables: DataFolder) -> None:
     path = os.pathsep.join([str(ROOT), str(ROOT / "tests")])
     scorers = [

@@ -68,6 +68,7 @@ def test_chinese_stays_text(console: Console, alert: int) -> None:
         assert words in told, told
 
 
+@pytest.mark.slow
 def test_the_same_chart_is_the_same_file_and_days_are_those_that_are_offered(console: Console, alert: int) -> None:
     assert _chart(console, alert) == _chart(console, alert)
     assert "2026-04-21 … 2026-05-04" in _texts(_chart(console, alert, days=14))
@@ -116,6 +117,7 @@ def test_repairs_and_failures_are_marked_on_their_days(console: Console, alert: 
     assert "repair" not in told
 
 
+@pytest.mark.slow
 def test_charts_are_drawn_side_by_side(console: Console, alert: int) -> None:
     expected = _chart(console, alert)
     from django.db import connection

@@ -97,6 +97,7 @@ def scenario(fleet: Fleet, day: date, number: int) -> None:
         fleet.arrive("M-2", day)
 
 
+@pytest.mark.slow
 def test_catching_up_after_a_stop_gives_what_running_every_day_gives(new_fleet: NewFleet) -> None:
     models = {"min_training_days": 9, "false_tickets_per_100_asset_days": 2.0}
     daily, by_day = new_fleet(**models)

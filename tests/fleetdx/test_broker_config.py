@@ -204,6 +204,7 @@ def test_a_sparkplug_node_speaks_for_itself_and_hears_its_commands(broker: Broke
         server.stop()
 
 
+@pytest.mark.slow
 def test_what_was_acknowledged_survives_kill_9_and_reaches_the_program_over_tls(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

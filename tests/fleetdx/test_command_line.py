@@ -159,6 +159,7 @@ def test_a_replay_without_a_broker_says_where_it_looked(history: Path) -> None:
     _is_one_message(answer)
 
 
+@pytest.mark.slow
 def test_an_ingest_that_can_take_nothing_in_does_not_end_well(tmp_path: Path, config: Path) -> None:
     (config / "settings.yaml").write_text(f"mqtt: {{port: {free_port()}}}\n")
     answer = fleetdx("ingest", "-c", config, "-d", tmp_path / "data", "--idle-exit", 1, "--json")
@@ -184,6 +185,7 @@ def test_a_store_that_does_not_answer_is_named(tmp_path: Path, config: Path) -> 
     _is_one_message(answer)
 
 
+@pytest.mark.slow
 def test_a_ticket_system_that_cannot_work_stops_the_start(tmp_path: Path, config: Path) -> None:
     wrong = "tickets: {connector: roundap, url: 'http://127.0.0.1:1/fleet'}\n"
     (config / "settings.yaml").write_text(wrong)
@@ -199,6 +201,7 @@ def test_a_ticket_system_that_cannot_work_stops_the_start(tmp_path: Path, config
     _is_one_message(answer)
 
 
+@pytest.mark.slow
 def test_a_key_of_inbound_outcomes_that_is_not_set_stops_the_start(tmp_path: Path, config: Path) -> None:
     (config / "settings.yaml").write_text("outcomes: {secret_env: NO_SUCH_OUTCOMES_KEY}\n")
     answer = fleetdx("run", "-c", config, "-d", tmp_path / "data")
@@ -207,6 +210,7 @@ def test_a_key_of_inbound_outcomes_that_is_not_set_stops_the_start(tmp_path: Pat
     _is_one_message(answer)
 
 
+@pytest.mark.slow
 def test_a_console_whose_port_is_taken_does_not_start(tmp_path: Path, config: Path, somebody_listens: int) -> None:
     (config / "settings.yaml").write_text(f"console: {{port: {somebody_listens}}}\n")
     answer = fleetdx("run", "-c", config, "-d", tmp_path / "data")
@@ -216,6 +220,7 @@ def test_a_console_whose_port_is_taken_does_not_start(tmp_path: Path, config: Pa
     _is_one_message(answer)
 
 
+@pytest.mark.slow
 def test_a_data_folder_has_one_owner(tmp_path: Path, config: Path) -> None:
     (config / "settings.yaml").write_text(f"mqtt: {{port: {free_port()}}}\n")
     owner = started("ingest", "-c", config, "-d", tmp_path / "data", log=tmp_path / "log")

@@ -23,6 +23,8 @@ from fleetdx.simulator.fleet import Fleet, write_tally
 from fleetdx.simulator.gateway import Sent, Tally
 from ingest.history import History
 
+pytestmark = pytest.mark.slow
+
 START, DAYS = date(2026, 2, 1), 34
 SHOWS = {
     "AIR-LEAK": "compressor_duty",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import msgspec
+import pytest
 
 from ingest.accounting import Accounting, Batch
 from ingest.memory import Memory
@@ -77,6 +78,7 @@ def test_only_so_much_is_held_and_the_rest_is_read_again() -> None:
     assert len(memory._held) < 100
 
 
+@pytest.mark.slow
 def test_the_account_keeps_the_newest_memories_only(accounting: Accounting) -> None:
     big = b"x" * 1_000_000
     for number in range(300):

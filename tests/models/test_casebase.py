@@ -150,6 +150,7 @@ def test_a_day_of_too_little_data_has_no_probability(base: CaseBase) -> None:
     assert ranked.drop(ranked.index[100:110]).notna().all().all()
 
 
+@pytest.mark.slow
 @settings(max_examples=6, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(seed=st.integers(0, 1000), last=st.integers(60, 100), later=st.integers(0, 2**32 - 1))
 def test_nothing_that_comes_later_is_learned_or_read(seed: int, last: int, later: int) -> None:
@@ -310,6 +311,7 @@ def test_a_mode_that_is_not_listed_is_refused(base: CaseBase, tmp_path: Path) ->
         CaseBase.load(tmp_path)
 
 
+@pytest.mark.slow
 def test_it_stays_small_whatever_it_learns_from() -> None:
     """300 codes, of which 60 come before failures."""
     rng = np.random.default_rng(0)

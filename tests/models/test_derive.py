@@ -173,6 +173,7 @@ class Slow:
         )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", [0, 1])
 def test_derived_columns_agree_with_a_loop(seed: int) -> None:
     frame = base(seed=seed)
@@ -200,6 +201,7 @@ def records(renewed: Mapping[str, Sequence[int]], component: str = "bearing") ->
     return Renewals({"temp": "bearing"}, maintenance, dict.fromkeys(GROUPS.index, ZoneInfo("UTC")))
 
 
+@pytest.mark.slow
 def test_the_own_past_of_a_renewed_component_agrees_with_a_loop() -> None:
     frame, renewed = base(), {"A0": [-9, 20], "A1": [30, 41], "A2": [74], "A5": [0], "A8": [80]}
     derived = derived_panel(frame, GROUPS, further=FURTHER, renewals=records(renewed))

@@ -80,6 +80,7 @@ def test_what_was_learned_matters(bench: Bench) -> None:
     assert other.score(days).median() < 0.8 * bench.fitted.score(days).median()
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_with_the_training(bench: Bench, tmp_path: Path) -> None:
     """What is kept of four times the days is no larger, and scoring holds a small multiple of its input."""
     sizes = []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
+import pytest
 
 from models.regimes import Regimes
 from models.remaining_life import RemainingLife
@@ -51,6 +52,7 @@ def test_a_few_rows_make_no_regimes() -> None:
     assert Regimes.find(runs, CONDITIONS, ("hot",)) is None
 
 
+@pytest.mark.slow
 def test_life_is_foretold_as_well_in_several_regimes_as_in_one() -> None:
     errors = {}
     for several in (True, False):
