@@ -35,6 +35,8 @@ from ingest.mqtt import Subscriber
 from ingest.pipeline import Pipeline
 from telemetry.memory import MemoryStore
 
+pytestmark = pytest.mark.slow
+
 REGISTER = load(SAMPLE).register
 A, B = sorted(REGISTER.assets)[:2]
 

@@ -17,6 +17,8 @@ from fleetdx.intake_watch import IntakeWatch
 from fleetdx.program import Program
 from fleetdx.status import status
 
+pytestmark = pytest.mark.slow
+
 MINUTE = 60 * 10**9
 TYPE = """\
 id: bus

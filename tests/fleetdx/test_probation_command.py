@@ -11,6 +11,8 @@ from program import fleetdx, here
 from fleetdx.data_folder import DataFolder
 from fleetdx.wiring import connect_relational, disconnect_relational
 
+pytestmark = pytest.mark.slow
+
 RAIL = Path(__file__).parents[2] / "config/rail"
 NOW = datetime(2026, 5, 5, 8, tzinfo=UTC)
 SAID = ("--by", "Wang Li", "--reason", "one hall was being [painted]")

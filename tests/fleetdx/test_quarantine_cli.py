@@ -19,6 +19,8 @@ from fleetdx.demo import SAMPLE
 from fleetdx.program import Program
 from ingest.pipeline import Message
 
+pytestmark = pytest.mark.slow
+
 NOW_MS = time.time_ns() // 1_000_000 - 60_000
 
 

@@ -11,6 +11,8 @@ from program import Answer, fleetdx, here
 from fleetdx.data_folder import DataFolder
 from fleetdx.wiring import connect_relational, disconnect_relational
 
+pytestmark = pytest.mark.slow
+
 NOW = datetime(2026, 5, 5, 8, tzinfo=UTC)
 WHY = "POST http://desk/issue answers 422: [bold]no such[/bold] queue \x1b[31m"
 
