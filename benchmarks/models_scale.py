@@ -35,7 +35,7 @@ from models.panel import INDEX_NAMES
 from models.persistence import Persistence
 
 FIRST = np.datetime64("2026-01-01", "s")
-DETECTORS = ("robust_z", "pca", "isolation_forest")
+DETECTORS = ("robust_z", "pca", "isolation_forest", "peers")
 _T = TypeVar("_T")
 
 

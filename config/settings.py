@@ -208,7 +208,7 @@ class Models(Strict):
     learn: tuple[Literal["failure", "casebase"], ...] = ("failure", "casebase")
     """What is learned from failures. The failure model raises where it knows a mode, else the case base; it ranks."""
     detectors: tuple[Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,47}$")], ...] = Field(
-        default=("robust_z", "pca", "isolation_forest"), min_length=1, max_length=16
+        default=("robust_z", "pca", "isolation_forest", "peers"), min_length=1, max_length=16
     )
     """Files of ``models/detectors/`` by name."""
     seed: int = Field(default=0, ge=0, le=2**32 - 1)
