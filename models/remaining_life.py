@@ -4,8 +4,7 @@ Gradient-boosted trees over what each sensor did lately: its mean over several w
 nothing has begun to wear and all lives look alike, so the life learned is capped, as Heimes (PHM 2008) does.
 Where units are operated about a few points, sensors are read against their regime (see ``models.regimes``).
 The interval is conformal: quantiles of the errors on units that the trees did not learn from (Papadopoulos et al.,
-ECML 2002), taken among predictions of like size, and of rows within the cap alone: the many before it, all alike,
-would make it too narrow. Not part of the daily cycle yet.
+ECML 2002), taken among predictions of like size. Not part of the daily cycle yet.
 """
 
 from __future__ import annotations
@@ -76,7 +75,7 @@ class RemainingLife:
             unseen[judged] = _grower(seed).fit(features[learning], life[learning]).predict(features[judged])
         unseen = np.clip(unseen, 0.0, cap)
         edges = np.quantile(unseen, np.linspace(0, 1, _BANDS + 1)[1:-1])
-        band = np.where(left <= cap, np.searchsorted(edges, unseen), -1)
+        band = np.searchsorted(edges, unseen)
         tail = (1 - coverage) / 2
         errors = np.array([np.quantile((life - unseen)[band == b], [tail, 1 - tail]) for b in range(_BANDS)])
         trees = tuple(_grower(seed + n).fit(features, life) for n in range(seeds))
