@@ -57,10 +57,8 @@ class Trainer:
             return None
         known = self._current(asset_type)
         if known is None:
-            if asset_type.id not in self._days_known:
-                self._recall(asset_type)
             # Only days before this one count: which site's day was done first makes no difference.
-            before = sum(1 for seen in self._days_known[asset_type.id] if seen < day)
+            before = sum(1 for seen in self._seen(asset_type) if seen < day)
             return self.fit(asset_type, day - _DAY, now) if before >= settings.min_training_days else None
         return self._renewed(asset_type, known, day, now) if settings.refit_days else known
 
@@ -71,8 +69,7 @@ class Trainer:
         if not settings.enabled:
             return date.max
         if active is None:
-            seen = len(self._days_known.get(asset_type.id, ()))
-            return day + max(0, settings.min_training_days - seen - 1) * _DAY
+            return day + max(0, settings.min_training_days - len(self._seen(asset_type)) - 1) * _DAY
         if not settings.refit_days:
             return date.max
         candidate = candidate_of(self._registry, asset_type.id)
@@ -152,7 +149,7 @@ class Trainer:
     def saw(self, asset_type: AssetType, day: date, completeness: Sequence[float]) -> None:
         """Note a recorded day; it counts for training if any asset's was complete enough."""
         if any(share >= self._settings.daily.min_completeness for share in completeness):
-            self._days_known.setdefault(asset_type.id, set()).add(day)
+            self._seen(asset_type).add(day)
 
     def fit(self, asset_type: AssetType, last: date, now: datetime) -> ActiveModel | None:
         """Fit on all recorded days up to ``last``, register and activate; ``None`` where too little is known."""
@@ -283,13 +280,15 @@ class Trainer:
     def _assets(self, asset_type: AssetType) -> list[str]:
         return sorted(a.id for a in self._register.assets.values() if a.asset_type == asset_type.id)
 
-    def _recall(self, asset_type: AssetType) -> None:
-        """Count the days that were recorded before this process began."""
-        history = self._ledger.history(self._assets(asset_type), _LONG_AGO, date.max)
-        self._days_known[asset_type.id] = set()
-        if "completeness" in history:
-            known = history[history["completeness"] >= self._settings.daily.min_completeness]
-            self._days_known[asset_type.id] = {_date(at) for at in known.index.get_level_values(1).unique()}
+    def _seen(self, asset_type: AssetType) -> set[date]:
+        """Return the days that count for training; those that were recorded before this process began are recalled."""
+        if asset_type.id not in self._days_known:
+            history = self._ledger.history(self._assets(asset_type), _LONG_AGO, date.max)
+            self._days_known[asset_type.id] = set()
+            if "completeness" in history:
+                known = history[history["completeness"] >= self._settings.daily.min_completeness]
+                self._days_known[asset_type.id] = {_date(at) for at in known.index.get_level_values(1).unique()}
+        return self._days_known[asset_type.id]
 
 
 def _without_copies(base: pd.DataFrame) -> pd.DataFrame:
