@@ -251,7 +251,11 @@ class DailyCycle:
         panels, logs = [], []
         for place in range(0, len(asset_ids), _ASSETS_AT_ONCE):
             some = asset_ids[place : place + _ASSETS_AT_ONCE]
-            frames = list(self._store.read_measurements(some, signals, start, end))
+            frames = [
+                frame
+                for begin, until, assets in _stretches(site, due, some)
+                for frame in self._store.read_measurements(assets, signals, begin, until)
+            ]
             measurements = pd.concat(frames, ignore_index=True) if frames else _no_measurements(signals)
             faults = self._store.read_faults(some, fault_start, end)
             wanted = [(asset_id, day) for asset_id in some for day in sorted(due) if asset_id in due[day]]
@@ -485,6 +489,27 @@ def _deviations(row: pd.Series) -> dict[str, float]:
     """Return a day's known deviations by column."""
     known = row[[name for name in row.index if str(name).endswith((".own", ".peers"))]].dropna()
     return {str(name): float(value) for name, value in known.items()}
+
+
+def _stretches(
+    site: Site, due: Mapping[date, Mapping[str, int]], among: Sequence[str]
+) -> Iterator[tuple[int, int, list[str]]]:
+    """Yield start, end (ns) and assets of days in a row on which the same of some assets are due.
+
+    So no more is read than is due: what came late of one asset may be weeks from what is new of all.
+    """
+    open_days: list[date] = []
+    open_assets: list[str] = []
+    for day in sorted(due):
+        assets = [asset_id for asset_id in among if asset_id in due[day]]
+        if open_days and (assets != open_assets or day != open_days[-1] + timedelta(days=1)):
+            yield day_bounds(site.zone, open_days[0])[0], day_bounds(site.zone, open_days[-1])[1], open_assets
+            open_days = []
+        if assets:
+            open_days.append(day)
+            open_assets = assets
+    if open_days:
+        yield day_bounds(site.zone, open_days[0])[0], day_bounds(site.zone, open_days[-1])[1], open_assets
 
 
 def _rows(index: pd.Index, asset_ids: Sequence[str], day: date) -> NDArray[np.intp]:

@@ -74,6 +74,8 @@ class Trainer:
             return date.max
         candidate = candidate_of(self._registry, asset_type.id)
         newest = self._registry.describe(asset_type.id, active.name if candidate is None else candidate.version)
+        if day <= newest.training_last:
+            return newest.training_last  # late data of a day that it learned from: see ``_renewed``
         looks = max(newest.training_last, self._activated(asset_type)) + settings.refit_days * _DAY
         if candidate is not None and not candidate.held:
             looks = min(looks, candidate.since + (settings.shadow_days - 1) * _DAY)

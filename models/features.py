@@ -41,21 +41,21 @@ def base_panel(
       vocabulary is open. ``faults.count``: all of them. A day without data knows no faults, unless some came.
       ``faults.<code>.first|last``: when it was first and last set, in hours after the day's local midnight; only of
       codes that were set.
-    - ``exposure.hours``: how long the asset was in operation. A sample holds until the next one, if that is at
-      most two periods away, else for one period. ``exposure.distance``: growth of the counter within the day.
+    - ``exposure.hours``: how long the asset was in operation. A sample holds until the next one of its day, if that
+      is at most two periods away, else for one period. ``exposure.distance``: growth of the counter within the day.
     - ``completeness``: share of the expected samples that arrived, over the signals that have a period (0 to
       1); a type without any expects one sample a day, and a type without signals nothing, which is complete.
     """
     rows = _RowFinder(zone, asset_days)
     frame = _in_time_order(measurements)
     time = frame["time"].to_numpy(dtype=np.int64)
-    row, asset = rows.find(frame["asset_id"], time)
+    row = rows.find(frame["asset_id"], time)
     signals = {s.name: _signal(frame, s.name) for s in asset_type.signals}
     reported = np.zeros(len(frame), dtype=np.bool_)
     for values in signals.values():
         reported |= np.isfinite(values)
 
-    in_operation, hours = _operation(asset_type, signals, reported, asset, time, row, len(asset_days))
+    in_operation, hours = _operation(asset_type, signals, reported, time, row, len(asset_days))
     columns: dict[str, Floats] = {}
     for name in (name for name in signals if name != asset_type.distance):
         values = signals[name]
@@ -89,14 +89,15 @@ class _RowFinder:
         self.start = self._starts[place]
         """When each row's day begins, in ns."""
 
-    def find(self, asset_ids: pd.Series, time: NDArray[np.int64]) -> tuple[_Rows, _Rows]:
-        """Return the row (-1: none) and the number of the asset (-1: not asked for) of each sample."""
+    def find(self, asset_ids: pd.Series, time: NDArray[np.int64]) -> _Rows:
+        """Return the row (-1: none) of each sample."""
         asset = self._assets.get_indexer(pd.Index(asset_ids))
         if not len(self._starts):
-            return np.full(len(time), -1, dtype=np.intp), asset
+            return np.full(len(time), -1, dtype=np.intp)
         place = np.searchsorted(self._starts, time, side="right") - 1
         place[(place >= 0) & (time >= self._ends[np.maximum(place, 0)])] = -1
-        return self._row[asset, place], asset
+        found: _Rows = self._row[asset, place]
+        return found
 
 
 def _in_time_order(frame: pd.DataFrame) -> pd.DataFrame:
@@ -127,12 +128,14 @@ def _operation(
     asset_type: AssetType,
     signals: dict[str, Floats],
     reported: NDArray[np.bool_],
-    asset: _Rows,
     time: NDArray[np.int64],
     row: _Rows,
     rows: int,
 ) -> tuple[NDArray[np.bool_], Floats]:
-    """Return which samples were taken in operation, and each row's hours in operation."""
+    """Return which samples were taken in operation, and each row's hours in operation.
+
+    A row depends on its own day's samples alone: it is the same whichever days are read with it.
+    """
     operating = asset_type.operating
     if operating is None:
         known, in_operation, clock = reported, reported, asset_type.signals
@@ -144,7 +147,7 @@ def _operation(
 
     at = np.flatnonzero(known)
     gap = np.diff(time[at], append=np.iinfo(np.int64).max).astype(np.float64)
-    same = np.append(asset[at][1:] == asset[at][:-1], False) if len(at) else np.zeros(0, dtype=bool)
+    same = np.append(row[at][1:] == row[at][:-1], False) if len(at) else np.zeros(0, dtype=bool)
     hold = np.where(same & (gap <= longest), gap, otherwise)
     counted = in_operation[at] & (row[at] >= 0)
     hours = np.bincount(row[at][counted], weights=hold[counted], minlength=rows) / _NS_PER_HOUR
@@ -154,7 +157,7 @@ def _operation(
     # Signals may come in messages of their own: between two samples of the operating signal the last one holds.
     latest = np.maximum.accumulate(np.where(known, np.arange(len(time)), -1)) if len(time) else np.zeros(0, np.intp)
     carried = np.maximum(latest, 0)
-    fresh = (latest >= 0) & (asset[carried] == asset) & (time - time[carried] <= longest)
+    fresh = (latest >= 0) & (row[carried] == row) & (time - time[carried] <= longest)
     return fresh & in_operation[carried], hours
 
 
@@ -210,7 +213,7 @@ def _fault_counts(
 ) -> dict[str, Floats]:
     if "state" in faults:
         faults = faults[faults["state"] == "set"]
-    row, _ = rows.find(faults["asset_id"], faults["time"].to_numpy(dtype=np.int64))
+    row = rows.find(faults["asset_id"], faults["time"].to_numpy(dtype=np.int64))
     faults, row = faults[row >= 0], row[row >= 0]
     codes = [f.code for f in asset_type.faults]
     if asset_type.open_vocabulary:

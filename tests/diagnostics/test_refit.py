@@ -71,10 +71,19 @@ def test_after_a_stop_the_same_models_come_about(new_fleet: NewFleet) -> None:
     stopped, caught_up = new_fleet(**LIFE)
     for day in days(DAY, 37):
         stopped.all_arrive(day)
-    for reached in (20, 29, 36):
+    for reached in (4, 20, 29, 36):
         stopped.restart()
         stopped.run(closed(DAY + timedelta(days=reached)))
     assert [spoke(caught_up, n) for n in range(37)] == [spoke(seen, n) for n in range(37)]
+
+
+def test_late_data_of_a_learned_day_keeps_the_newest_day_out_of_no_shadow(new_fleet: NewFleet) -> None:
+    fleet, ledger = new_fleet(**LIFE)
+    begun = 12 + REFIT + 1
+    walked(fleet, 0, begun + 1)
+    fleet.arrive("B-2", DAY + timedelta(days=3))
+    walked(fleet, begun + 2, begun + 2)
+    assert sorted(shadowed(ledger)) == [begun, begun + 1, begun + 2]
 
 
 def test_a_signal_that_fell_silent_leaves_the_candidate_to_a_person(new_fleet: NewFleet) -> None:

@@ -158,6 +158,30 @@ def test_days_are_read_together_as_far_as_their_samples_fit(
     assert spans == days_read
 
 
+def test_what_came_late_of_one_asset_reads_no_day_again_that_is_done(
+    new_fleet: NewFleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fleet, ledger = new_fleet()
+    spans = days(DAY, 9)
+    for day in spans[:-1]:
+        fleet.all_arrive(day)
+    fleet.run(closed(spans[-2]))
+    fleet.arrive("B-2", spans[0], temp=90.0)
+    fleet.all_arrive(spans[-1])
+    asked: list[tuple[list[str], int]] = []
+    read = fleet.store.read_measurements
+
+    def watched(assets: Sequence[str], signals: Sequence[str], start: int, end: int) -> Iterator[pd.DataFrame]:
+        asked.append((list(assets), (end - start) // (24 * HOUR)))
+        return read(assets, signals, start, end)
+
+    monkeypatch.setattr(fleet.store, "read_measurements", watched)
+    report = fleet.run(closed(spans[-1]))
+    assert (report.asset_days, report.revisions) == (1 + len(BERLINERS), 1)
+    assert asked == [(["B-2"], 1), (sorted(BERLINERS), 1)]
+    assert conditions(ledger, "B-2", "HOT")[spans[0]] is True
+
+
 def test_late_data_makes_a_revision_of_its_day_and_of_its_asset_alone(new_fleet: NewFleet) -> None:
     fleet, ledger = new_fleet()
     fleet.all_arrive(DAY)

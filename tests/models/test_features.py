@@ -72,7 +72,7 @@ def slow_row(
     asset_type: AssetType, zone: ZoneInfo, measurements: pd.DataFrame, faults: pd.DataFrame, asset: str, day: date
 ):
     start, end = day_bounds(zone, day)
-    samples = [s for s in measurements.to_dict("records") if s["asset_id"] == asset]
+    samples = [s for s in measurements.to_dict("records") if s["asset_id"] == asset and start <= s["time"] < end]
     row: dict[str, float] = {}
     operating: list[bool] = []
     hours = 0.0
@@ -82,9 +82,9 @@ def slow_row(
         operating.append(bool(before) and s["time"] - before[-1]["time"] <= HOUR / 3 and before[-1]["speed"] > 1)
     for i, s in enumerate(known):
         gap = known[i + 1]["time"] - s["time"] if i + 1 < len(known) else 10**18
-        if start <= s["time"] < end and s["speed"] > 1:
+        if s["speed"] > 1:
             hours += (gap if gap <= HOUR / 3 else HOUR / 6) / HOUR
-    today = [(s, on) for s, on in zip(samples, operating, strict=True) if start <= s["time"] < end]
+    today = list(zip(samples, operating, strict=True))
     has_data = any(np.isfinite(s[n]) for s, _ in today for n in ("speed", "temp", "odometer"))
     for name in ("speed", "temp"):
         values = np.array([s[name] for s, on in today if on and np.isfinite(s[name])])
@@ -145,6 +145,25 @@ def test_rows_in_any_order_give_the_same() -> None:
         asset_days[::-1],
     )
     pd.testing.assert_frame_equal(shuffled[::-1], expected, rtol=1e-12)
+
+
+def test_a_day_is_the_same_whichever_days_are_read_with_it() -> None:
+    """Samples around midnight, more often than their period, and the operating signal in messages of its own."""
+    first, count = date(2026, 3, 27), 4
+    measurements, faults = fleet(MADRID, first, count, seed=5)
+    between = measurements["time"] + np.random.default_rng(6).integers(0, 300, len(measurements)) * 1_000_000_000
+    measurements["time"] = between
+    days = [np.datetime64(first, "D") + n for n in range(count)]
+    assets = ["A", "B", "C"]
+    index = panel_index([a for a in assets for _ in days], days * len(assets))
+    together = base_panel(kind(), MADRID, measurements, faults, index)
+    for day in days:
+        begin, end = day_bounds(MADRID, day.astype(object))
+        of_day = panel_index(assets, [day] * len(assets))
+        its, its_faults = (f[(f["time"] >= begin) & (f["time"] < end)] for f in (measurements, faults))
+        alone = base_panel(kind(), MADRID, its.reset_index(drop=True), its_faults.reset_index(drop=True), of_day)
+        assert np.isfinite(alone["exposure.hours"]).all()
+        pd.testing.assert_frame_equal(together.loc[of_day, alone.columns], alone, rtol=1e-12)
 
 
 def test_codes_that_are_not_declared_are_columns_only_in_an_open_vocabulary() -> None:
