@@ -29,13 +29,13 @@ from diagnostics.fault_log import daily_fault_log
 from diagnostics.forecast import Forecast, forecasts
 from diagnostics.heard import Heard
 from diagnostics.ledger import Ledger
+from diagnostics.raw_days import raw_days
 from diagnostics.records import AnomalyScore, DailyFaultLog, DayOutcome, Diagnosis
 from diagnostics.rules import RuleSet
 from diagnostics.scoring import Scores, ToScore, without_incomplete
 from diagnostics.shadow import shadow_scores
 from models.derive import LOOK_BACK_DAYS
 from models.ensemble import ENSEMBLE, Ensemble
-from models.features import base_panel
 from models.labels import local_days
 from models.panel import panel_index, panel_rows
 from models.renewals import Renewals
@@ -43,9 +43,6 @@ from models.service import service_columns
 from models.symptoms import WINDOW_DAYS
 from models.type_model import TypeModel
 from telemetry.store import TelemetryStore
-
-_ASSETS_AT_ONCE = 500
-"""Assets whose raw day is in memory at one time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +128,7 @@ class DailyCycle:
     ) -> Begun:
         """Read what a stretch needs, and begin to score it where the workers do. See ``stretch``."""
         days = sorted(due)
-        base, faults = self._raw_days(asset_type, site, due)
+        base, faults = raw_days(self._store, asset_type, site, due, FAULT_LOOK_BACK_DAYS if self._for_readers else 0)
         panel = self._with_past(asset_type, site, days, base)
         rules = self._rules.for_type(asset_type.id)
         back = max([rule.days for rule in rules], default=1)
@@ -236,34 +233,6 @@ class DailyCycle:
                 )
                 for log, features in logs
             ]
-
-    def _raw_days(
-        self, asset_type: AssetType, site: Site, due: Mapping[date, Mapping[str, int]]
-    ) -> tuple[pd.DataFrame, pd.DataFrame]:
-        """Return the base features of the days, and the faults of the days and the look-back."""
-        first, last = min(due), max(due)
-        start, end = day_bounds(site.zone, first)[0], day_bounds(site.zone, last)[1]
-        fault_start = start
-        if self._for_readers:
-            fault_start = day_bounds(site.zone, first - timedelta(days=FAULT_LOOK_BACK_DAYS))[0]
-        signals = [signal.name for signal in asset_type.signals]
-        asset_ids = sorted({asset_id for assets in due.values() for asset_id in assets})
-        panels, logs = [], []
-        for place in range(0, len(asset_ids), _ASSETS_AT_ONCE):
-            some = asset_ids[place : place + _ASSETS_AT_ONCE]
-            frames = [
-                frame
-                for begin, until, assets in _stretches(site, due, some)
-                for frame in self._store.read_measurements(assets, signals, begin, until)
-            ]
-            measurements = pd.concat(frames, ignore_index=True) if frames else _no_measurements(signals)
-            faults = self._store.read_faults(some, fault_start, end)
-            wanted = [(asset_id, day) for asset_id in some for day in sorted(due) if asset_id in due[day]]
-            index = panel_index([a for a, _ in wanted], [np.datetime64(day, "D") for _, day in wanted])
-            of_days = faults[faults["time"] >= start].reset_index(drop=True)
-            panels.append(base_panel(asset_type, site.zone, measurements, of_days, index))
-            logs.append(faults)
-        return pd.concat(panels), pd.concat(logs, ignore_index=True)
 
     def _with_past(self, asset_type: AssetType, site: Site, days: Sequence[date], base: pd.DataFrame) -> pd.DataFrame:
         """Return the panel of the group's last weeks, these days' new rows included."""
@@ -491,32 +460,6 @@ def _deviations(row: pd.Series) -> dict[str, float]:
     return {str(name): float(value) for name, value in known.items()}
 
 
-def _stretches(
-    site: Site, due: Mapping[date, Mapping[str, int]], among: Sequence[str]
-) -> Iterator[tuple[int, int, list[str]]]:
-    """Yield start, end (ns) and assets of days in a row on which the same of some assets are due.
-
-    So no more is read than is due: what came late of one asset may be weeks from what is new of all.
-    """
-    open_days: list[date] = []
-    open_assets: list[str] = []
-    for day in sorted(due):
-        assets = [asset_id for asset_id in among if asset_id in due[day]]
-        if open_days and (assets != open_assets or day != open_days[-1] + timedelta(days=1)):
-            yield day_bounds(site.zone, open_days[0])[0], day_bounds(site.zone, open_days[-1])[1], open_assets
-            open_days = []
-        if assets:
-            open_days.append(day)
-            open_assets = assets
-    if open_days:
-        yield day_bounds(site.zone, open_days[0])[0], day_bounds(site.zone, open_days[-1])[1], open_assets
-
-
 def _rows(index: pd.Index, asset_ids: Sequence[str], day: date) -> NDArray[np.intp]:
     """Return the places of some assets' rows of one day, all of which the index holds."""
     return index.get_indexer(panel_index(asset_ids, [np.datetime64(day, "D")] * len(asset_ids)))
-
-
-def _no_measurements(signals: list[str]) -> pd.DataFrame:
-    columns = {"asset_id": pd.Series(dtype="str"), "time": pd.Series(dtype="int64")}
-    return pd.DataFrame(columns | {signal: pd.Series(dtype="float64") for signal in signals})
