@@ -151,7 +151,7 @@ class Store(Strict):
 class Ingest(Strict):
     """How messages are taken in, and what is refused."""
 
-    batch_messages: int = Field(default=500, ge=1, le=50_000)
+    batch_messages: int = Field(default=1000, ge=1, le=50_000)
     """Messages written to the store in one go."""
     batch_seconds: float = Field(default=0.2, gt=0, le=60)
     """How long a batch waits to fill."""

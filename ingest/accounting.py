@@ -9,16 +9,16 @@ from __future__ import annotations
 
 import sqlite3
 import threading
-from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 from typing import NamedTuple
 
 from ingest import counters, quarantine
-from ingest.counters import UNKNOWN_ASSET, AssetStatus, Counters
+from ingest.batch import Batch
+from ingest.counters import REASON, UNKNOWN_ASSET, AssetStatus, Counters
 from ingest.quarantine import Quarantined, Selection
 from ingest.sequence import Sequence
 
@@ -69,16 +69,6 @@ class DayArrivals(NamedTuple):
     last: int
 
 
-@dataclass(slots=True)
-class DayCount:
-    """New samples of one asset's operating day, as in ``DayArrivals``."""
-
-    measurements: int
-    faults: int
-    first: int
-    last: int
-
-
 @dataclass(frozen=True, slots=True)
 class Intake:
     """How taking in went at ``at`` (ns), as the program that does it wrote down.
@@ -94,40 +84,6 @@ class Intake:
     waiting: int = 0
     waiting_bytes: int = 0
     waiting_most: int = 0
-
-
-@dataclass(slots=True)
-class Batch:
-    """What one batch of messages adds to the account; built by the pipeline, committed as one.
-
-    ``counts`` are by asset and name, ``sequences`` by asset and topic kind. ``heard`` says when an asset sent
-    something (``None``: what came may be old) and what it said of being online; ``data`` when samples of one of these
-    came and how far the newest of them was ahead of our clock (both ns). ``released`` are numbers of messages
-    that leave quarantine. ``memory`` is what decoders remember from now on, by key (``None``: no more), written at
-    ``memory_at`` (ns).
-    """
-
-    counts: Counter[tuple[str, str]] = field(default_factory=Counter)
-    days: dict[tuple[str, date], DayCount] = field(default_factory=dict)
-    sequences: dict[tuple[str, str], Sequence] = field(default_factory=dict)
-    heard: dict[str, tuple[int | None, bool | None]] = field(default_factory=dict)
-    data: dict[str, tuple[int, int]] = field(default_factory=dict)
-    quarantined: list[Quarantined] = field(default_factory=list)
-    released: list[int] = field(default_factory=list)
-    memory: dict[str, bytes | None] = field(default_factory=dict)
-    memory_at: int = 0
-    spooled: int = 0
-
-    def count(self, asset_id: str, name: str, n: int = 1) -> None:
-        """Count ``n`` samples under a name."""
-        if n:
-            key, counts = (asset_id, name), self.counts
-            counts[key] = counts.get(key, 0) + n
-
-    def hear(self, asset_id: str, at: int | None, online: bool | None) -> None:
-        """Note that an asset sent something."""
-        earlier_at, earlier_online = self.heard.get(asset_id, (None, None))
-        self.heard[asset_id] = (earlier_at if at is None else at, earlier_online if online is None else online)
 
 
 class Accounting:
@@ -190,7 +146,7 @@ class Accounting:
     def record(self, batch: Batch) -> None:
         """Add a batch to the account, in one durable transaction."""
         with self._transaction() as database:
-            _add_counts(database, batch.counts)
+            _add_counts(database, _counted(batch))
             if batch.days:
                 revision = database.execute("SELECT coalesce(max(revision), 0) + 1 FROM arrivals").fetchone()[0]
                 database.executemany(
@@ -210,14 +166,14 @@ class Accounting:
                     for (asset_id, kind), known in batch.sequences.items()
                 ],
             )
-            silent = (None, None)  # it sent something, and no samples
             database.executemany(
                 "INSERT INTO heard (asset_id, at, online, data_at, clock) VALUES (?, ?, ?, ?, ?) ON CONFLICT DO UPDATE "
                 "SET at = coalesce(max(at, excluded.at), excluded.at, at), online = coalesce(excluded.online, online), "
                 "data_at = coalesce(excluded.data_at, data_at), clock = coalesce(excluded.clock, clock)",
                 [
-                    (asset_id, at, online, *batch.data.get(asset_id, silent))
-                    for asset_id, (at, online) in batch.heard.items()
+                    (asset_id, tally.at, tally.online, tally.data_at, tally.clock)
+                    for asset_id, tally in batch.tallies.items()
+                    if tally.heard
                 ],
             )
             self._remember(database, batch.memory, batch.memory_at)
@@ -268,7 +224,7 @@ class Accounting:
         with self._transaction() as database:
             gone = quarantine.trim(database, before=before, max_rows=max_rows, max_bytes=max_bytes)
             if gone:
-                _add_counts(database, Counter({(UNKNOWN_ASSET, "quarantine_dropped"): gone}))
+                _add_counts(database, [(UNKNOWN_ASSET, "quarantine_dropped", gone)])
         return gone
 
     def quarantined(self, limit: int = 100, selection: Selection = quarantine.ALL) -> list[Quarantined]:
@@ -295,7 +251,7 @@ class Accounting:
         """Remove the messages of a selection; return and count how many."""
         with self._transaction() as database:
             gone = quarantine.remove(database, selection)
-            _add_counts(database, Counter({(UNKNOWN_ASSET, "quarantine_dropped"): gone}))
+            _add_counts(database, [(UNKNOWN_ASSET, "quarantine_dropped", gone)])
         return gone
 
     def arrivals(self, since_revision: int = 0) -> list[DayArrivals]:
@@ -327,11 +283,16 @@ def _upgrade(database: sqlite3.Connection) -> None:
             database.execute(f"ALTER TABLE heard ADD COLUMN {column} INTEGER")
 
 
-def _add_counts(database: sqlite3.Connection, counts: Counter[tuple[str, str]]) -> None:
-    database.executemany(
-        "INSERT INTO counts VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET n = n + excluded.n",
-        [(asset_id, name, n) for (asset_id, name), n in counts.items()],
-    )
+def _counted(batch: Batch) -> Iterator[tuple[str, str, int]]:
+    for asset_id, tally in batch.tallies.items():
+        for name, n in tally.counts():
+            yield asset_id, name, n
+        for reason, n in tally.reasons.items():
+            yield asset_id, REASON + reason, n
+
+
+def _add_counts(database: sqlite3.Connection, counts: Iterable[tuple[str, str, int]]) -> None:
+    database.executemany("INSERT INTO counts VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET n = n + excluded.n", counts)
 
 
 def _trim_memory(database: sqlite3.Connection) -> None:

@@ -18,6 +18,7 @@ import mqtt5
 
 from config.settings import Mqtt
 from ingest.link import SESSION_SECONDS, Delivery, Filters, LinkLost, Listener, kept, shared, tls_context
+from ingest.message import Message
 
 _READ_BYTES = 262_144
 _CONNECT_S = 10.0
@@ -166,11 +167,8 @@ class CodecLink:
                     at += size
                     if isinstance(packet, mqtt5.PublishPacket):
                         payload = packet.payload
-                        deliveries.append(
-                            Delivery(
-                                packet.topic, kept(payload, most), len(payload), packet.retain, packet.packet_id or 0
-                            )
-                        )
+                        message = Message(packet.topic, kept(payload, most), len(payload), packet.retain)
+                        deliveries.append(Delivery(message, packet.packet_id or 0))
                     else:
                         ended = self._other(packet)
             except IndexError:

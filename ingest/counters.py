@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import sqlite3
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
+
+import msgspec
 
 from ingest.sequence import Epoch, Sequence
 
@@ -91,12 +92,12 @@ class AssetStatus:
 
 def sequence_to_text(sequence: Sequence) -> str:
     """Return the epochs of a sequence as JSON."""
-    return json.dumps([[epoch.since, epoch.lows, epoch.highs] for epoch in sequence.epochs], separators=(",", ":"))
+    return msgspec.json.encode([(epoch.since, epoch.lows, epoch.highs) for epoch in sequence.epochs]).decode()
 
 
 def sequence_from_text(latest: int, given_up: int, epochs: str) -> Sequence:
     """Return the sequence that was written so."""
-    return Sequence(latest, given_up, [Epoch(*epoch) for epoch in json.loads(epochs)])
+    return Sequence(latest, given_up, [Epoch(*epoch) for epoch in msgspec.json.decode(epochs)])
 
 
 def counters(database: sqlite3.Connection) -> Counters:

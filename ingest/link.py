@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import ssl
 from collections.abc import Callable, Sequence
-from typing import NamedTuple, Protocol
+from typing import Protocol
+
+import msgspec
 
 from config.settings import Mqtt
+from ingest.message import Message
 from ingest.quarantine import KEPT_BYTES
 
 SESSION_SECONDS = 7 * 86_400
@@ -23,17 +26,16 @@ class LinkLost(Exception):
     """There is no connection, or no longer; says why. Connecting again may help."""
 
 
-class Delivery(NamedTuple):
+class Delivery(msgspec.Struct, gc=False):
     """A message as the broker sent it; ``packet`` is what to acknowledge, 0 where nothing is (QoS 0).
 
-    ``payload`` is whole up to ``most`` bytes of the link, and of a larger one what quarantine keeps; ``size`` is true.
+    Its payload is whole up to ``most`` bytes of the link, and of a larger one what quarantine keeps; its size is true.
+    ``connection`` is the listener's to fill in: packet ids end with each.
     """
 
-    topic: str
-    payload: bytes
-    size: int
-    retained: bool
+    message: Message
     packet: int
+    connection: int = 0
 
 
 class Listener(Protocol):

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+import msgspec
 
 
-class Message(NamedTuple):
+class Message(msgspec.Struct, frozen=True, gc=False):
     """One message.
 
     ``size`` is the whole payload's, where only its beginning was kept. ``retained``: the broker kept it, so it says

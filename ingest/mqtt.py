@@ -17,7 +17,8 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import NamedTuple
+
+import msgspec
 
 from config.settings import Ingest, Mqtt
 from ingest.accounting import Intake
@@ -33,6 +34,8 @@ log = logging.getLogger(__name__)
 
 _LINKS = {"paho": ("ingest.paho_link", "PahoLink"), "mqtt5": ("ingest.codec_link", "CodecLink")}
 _WINDOW_BYTES = 64_000_000
+_BATCH_BYTES = 4_000_000
+"""Of payloads in one batch: of many samples a message, a thousand messages would take much memory at no gain."""
 _FIRST_WAIT_S, _LONGEST_WAIT_S = 0.5, 30.0
 _REQUESTS = 10_000
 """Requests to gateways that wait for the network; beyond it the oldest are given up, and asked again."""
@@ -44,14 +47,6 @@ _DRAINED_BATCHES = 8
 _YOUNG = 50_000
 """Objects made between two searches for cycles. A batch makes many and no cycle; at Python's own 700 the searching
 takes as long as the work."""
-
-
-class _Arrived(NamedTuple):
-    """A message with what its acknowledgement needs; ``connection`` counts connects: packet ids end with each."""
-
-    message: Message
-    packet: int
-    connection: int
 
 
 class _Backoff:
@@ -81,14 +76,14 @@ class Subscriber:
 
     def __init__(self, settings: Mqtt, ingest: Ingest, pipeline: Pipeline, spool: Spool | None = None) -> None:
         self._settings, self._ingest, self._pipeline, self._spool = settings, ingest, pipeline, spool
-        self._window: Window[_Arrived] = Window(settings.max_in_flight, _WINDOW_BYTES)
-        self._done: deque[_Arrived] = deque()  # bounded as the window is: each was in it
+        self._window: Window[Delivery] = Window(settings.max_in_flight, _WINDOW_BYTES)
+        self._done: deque[Delivery] = deque()  # bounded as the window is: each was in it
         self._requests: deque[Request] = deque(maxlen=_REQUESTS)
         self._connection = 0
         self._ending = threading.Event()
         self._connect_backoff, self._store_backoff = _Backoff(), _Backoff()
         self._store_at = 0.0  # when the store is tried again
-        self._held: list[_Arrived] = []  # taken from the window, neither stored nor spooled yet
+        self._held: list[Delivery] = []  # taken from the window, neither stored nor spooled yet
         self._link_problem, self._store_problem = "not connected yet", ""
         self._defect: BaseException | None = None
         module, name = _LINKS[settings.client]
@@ -144,12 +139,14 @@ class Subscriber:
 
     def _straight(self, stop: threading.Event, taken: Callable[[int], None]) -> None:
         """Bring a batch to its end, or into the spool."""
-        batch = self._held or self._window.take(self._ingest.batch_messages, wait=0.2, fill=self._ingest.batch_seconds)
+        batch = self._held or self._window.take(
+            self._ingest.batch_messages, wait=0.2, fill=self._ingest.batch_seconds, most_bytes=_BATCH_BYTES
+        )
         if not batch:
             return
         self._held = batch
         try:
-            self._take([arrived.message for arrived in batch])
+            self._take([delivery.message for delivery in batch])
         except StoreUnavailable as error:
             self._store_is_away(error)
             if self._spool is not None and self._keep(self._spool):
@@ -172,13 +169,13 @@ class Subscriber:
                 return
         if not self._held:
             wait = min(max(0.0, self._store_at - time.monotonic()), 0.2)
-            self._held = self._window.take(self._ingest.batch_messages, wait=wait, fill=0)
+            self._held = self._window.take(self._ingest.batch_messages, wait=wait, fill=0, most_bytes=_BATCH_BYTES)
         if self._held and not self._keep(spool):  # then the broker keeps what comes
             stop.wait(min(max(0.0, self._store_at - time.monotonic()), 0.2))
 
     def _drain(self, spool: Spool, taken: Callable[[int], None]) -> bool:
         """Bring the messages that have waited longest to their end; False where they still can't be."""
-        messages = spool.first(self._ingest.batch_messages)
+        messages = spool.first(self._ingest.batch_messages, _BATCH_BYTES)
         try:
             self._take(messages)
             spool.forget(messages)
@@ -202,7 +199,7 @@ class Subscriber:
         """Put the batch at hand on the disk and acknowledge it; False where there is no room."""
         now = self._pipeline.now()
         try:
-            spool.append([arrived.message._replace(at=now) for arrived in self._held])
+            spool.append([msgspec.structs.replace(held.message, at=now) for held in self._held])
         except (SpoolFull, sqlite3.OperationalError) as error:
             problem = f"the store is away, and the spool takes no more: {error}"
             if problem != self._store_problem:
@@ -274,10 +271,10 @@ class Subscriber:
     def _acknowledge(self) -> None:
         packets = []
         while self._done:
-            _, packet, connection = self._done.popleft()
+            done = self._done.popleft()
             # An old connection's packet ids mean nothing to the new one, or something else.
-            if packet and connection == self._connection:
-                packets.append(packet)
+            if done.packet and done.connection == self._connection:
+                packets.append(done.packet)
         if packets:
             self._link.acknowledge(packets)
 
@@ -302,13 +299,9 @@ class Subscriber:
 
     def arrived(self, deliveries: Sequence[Delivery]) -> None:
         """Put messages into the window."""
-        connection = self._connection
-        self._window.put_all(
-            [
-                (_Arrived(Message(topic, payload, size, retained), packet, connection), len(payload) + 500)
-                for topic, payload, size, retained, packet in deliveries
-            ]
-        )
+        for delivery in deliveries:
+            delivery.connection = self._connection
+        self._window.put_all([(delivery, len(delivery.message.payload) + 500) for delivery in deliveries])
 
 
 @contextmanager

@@ -16,6 +16,7 @@ from paho.mqtt.reasoncodes import ReasonCode
 
 from config.settings import Mqtt
 from ingest.link import QOS, SESSION_SECONDS, Delivery, Filters, LinkLost, Listener, kept, shared
+from ingest.message import Message
 
 _LEAVE_S = 2.0
 
@@ -123,4 +124,5 @@ class PahoLink:
         except UnicodeDecodeError:
             topic = repr(bytes(message._topic))
         packet = message.mid if message.qos else 0
-        self._listener.arrived([Delivery(topic, kept(payload, self._most), len(payload), message.retain, packet)])
+        taken = Message(topic, kept(payload, self._most), len(payload), message.retain)
+        self._listener.arrived([Delivery(taken, packet)])

@@ -12,11 +12,14 @@ from collections.abc import Callable, Sequence
 from datetime import date
 from typing import NamedTuple
 
+import msgspec
+
 from config.operating_day import day_bounds, operating_day
 from config.register import Register
 from config.settings import Ingest, Mqtt
-from ingest.accounting import Accounting, Batch, DayCount
-from ingest.counters import REASON, UNKNOWN_ASSET
+from ingest.accounting import Accounting
+from ingest.batch import Batch, DayCount
+from ingest.counters import UNKNOWN_ASSET
 from ingest.decoders.decoder import Decoded, Kind, Reject, Request
 from ingest.memory import Memory
 from ingest.message import Message
@@ -50,7 +53,7 @@ class Replayed(NamedTuple):
     why: str
 
 
-class _Read(NamedTuple):
+class _Read(msgspec.Struct):
     """One message after decoding and validation."""
 
     message: Message
@@ -130,7 +133,10 @@ class Pipeline:
         self._memory.begin()
         # As what a broker retained: it says nothing of when it was sent.
         messages = [Message(f"{self._prefix}{r.asset_id}/{r.kind}", b"", retained=True) for r in reports]
-        self._finish([self._check(m, *r, now) for m, r in zip(messages, reports, strict=True)], now)
+        unknown = self._validator.unknown_asset
+        self._finish(
+            [self._check(m, *r, now, unknown(r.asset_id)) for m, r in zip(messages, reports, strict=True)], now
+        )
 
     def refuse(self, message: Message, why: str) -> None:
         """Put a message into quarantine that a defect of ours keeps from being processed."""
@@ -154,9 +160,9 @@ class Pipeline:
             return Replayed(0, held.samples, str(routed))
         asset_id, kind = routed.place
         self._memory.begin()
-        known = self._validator.unknown_asset(asset_id) is None
-        decoded, _ = self.routes.decode(routed, held.payload, held.at, known=known, again=True)
-        read = self._check(message, asset_id, kind, decoded, held.at)
+        unknown = self._validator.unknown_asset(asset_id)
+        decoded, _ = self.routes.decode(routed, held.payload, held.at, known=unknown is None, again=True)
+        read = self._check(message, asset_id, kind, decoded, held.at, unknown)
         measurements, faults = read.checked.measurements, read.checked.faults
         present = _present(self._store, read) if measurements or faults else set()
         [read] = self._write([read])
@@ -167,12 +173,13 @@ class Pipeline:
             return Replayed(0, held.samples, str(checked.rejects))
         there = min(taken, len(present))
         account = Batch(released=[held.id])
-        account.count(held.asset_id, "quarantined", -held.samples)
-        account.count(held.asset_id, "flagged_values", -held.flagged)
-        account.count(asset_id, "stored", taken - there)
-        account.count(asset_id, "duplicates", max(0, there - held.stored))
-        account.count(asset_id, "quarantined", checked.rejected)
-        account.count(asset_id, "flagged_values", flagged)
+        before, tally = account.of(held.asset_id), account.of(asset_id)
+        before.quarantined -= held.samples
+        before.flagged_values -= held.flagged
+        tally.stored += taken - there
+        tally.duplicates += max(0, there - held.stored)
+        tally.quarantined += checked.rejected
+        tally.flagged_values += flagged
         if held.asset_id == UNKNOWN_ASSET:
             times = [m.time for m in checked.measurements] + [f.time for f in checked.faults]
             self._is_new(account, read, max(times, default=None))  # its number was not noted when it came
@@ -193,20 +200,23 @@ class Pipeline:
         if isinstance(routed, Reject):
             return _refused(message, UNKNOWN_ASSET, routed)
         asset_id, kind = routed.place
-        known = self._validator.unknown_asset(asset_id) is None
+        unknown = self._validator.unknown_asset(asset_id)
         if message.size > self._settings.max_payload_bytes:
             detail = f"{message.size} bytes, at most {self._settings.max_payload_bytes} are taken"
-            return _refused(message, asset_id if known else UNKNOWN_ASSET, Reject("too-large", "payload", detail))
+            known = asset_id if unknown is None else UNKNOWN_ASSET
+            return _refused(message, known, Reject("too-large", "payload", detail))
         # An empty retained message is how a status is cleared.
         if kind == "status" and not message.payload:
             decoded = Decoded()
         else:
-            decoded, answers = self.routes.decode(routed, message.payload, now, known=known)
-            requests += answers
-        return self._check(message, asset_id, kind, decoded, now)
+            decoded, answers = self.routes.decode(routed, message.payload, now, known=unknown is None)
+            if answers:
+                requests += answers
+        return self._check(message, asset_id, kind, decoded, now, unknown)
 
-    def _check(self, message: Message, asset_id: str, kind: Kind, decoded: Decoded, now: int) -> _Read:
-        unknown = self._validator.unknown_asset(asset_id)
+    def _check(
+        self, message: Message, asset_id: str, kind: Kind, decoded: Decoded, now: int, unknown: Reject | None
+    ) -> _Read:
         if unknown is not None:
             if decoded.of_gateway and not (decoded.samples or decoded.faults or decoded.rejects):
                 return _Read(message, UNKNOWN_ASSET, kind, decoded, Checked())
@@ -250,45 +260,46 @@ class Pipeline:
         return batch
 
     def _account(self, account: Batch, read: _Read, now: int) -> None:
-        checked, asset_id = read.checked, read.asset_id
-        account.count(asset_id, "messages")
+        checked, decoded, asset_id = read.checked, read.decoded, read.asset_id
+        retained, tally = read.message.retained, account.of(asset_id)
+        tally.messages += 1
+        tally.lost += decoded.lost
         if asset_id != UNKNOWN_ASSET:
-            account.hear(asset_id, None if read.message.retained else now, read.decoded.online)
-        account.count(asset_id, "lost", read.decoded.lost)
-        for other in read.decoded.offline:
+            tally.hear(None if retained else now, decoded.online)
+        for other in decoded.offline:
             if self._validator.unknown_asset(other) is None:
-                account.hear(other, None, False)
-        times = [measurement.time for measurement in checked.measurements]
+                account.of(other).hear(None, False)
+        times = [time for _, time, _ in checked.measurements]
         if checked.faults:
             times += [fault.time for fault in checked.faults]
         stored = len(times)
         first = newest = times[0] if times else None
         if stored > 1:
             first, newest = min(times), max(times)
-        is_new = self._is_new(account, read, newest)
-        if newest is not None and not read.message.retained:
-            account.data[asset_id] = (now, newest - now)
+        is_new = decoded.seq is None or self._is_new(account, read, newest)
+        if newest is not None and not retained:
+            tally.data_at, tally.clock = now, newest - now
         # What is refused as a whole stays refused, whatever its number: it must not pass for a repetition.
-        if read.decoded.repeated or (stored and not is_new):
-            account.count(asset_id, "duplicates", max(1, stored + checked.rejected))
+        if decoded.repeated or (stored and not is_new):
+            tally.duplicates += max(1, stored + checked.rejected)
             return
-        account.count(asset_id, "stored", stored)
-        account.count(asset_id, "quarantined", checked.rejected)
+        tally.stored += stored
+        tally.quarantined += checked.rejected
         if first is not None and newest is not None:
-            self._note_days(account, asset_id, checked)
-            if not read.message.retained:
+            self._note_days(account, asset_id, checked, first, newest)
+            if not retained:
                 if first < now - self._late:
-                    account.count(asset_id, "late", sum(time < now - self._late for time in times))
+                    tally.late += sum(time < now - self._late for time in times) if stored > 1 else 1
                 if newest > now + _SECOND:
-                    account.count(asset_id, "ahead")
+                    tally.ahead += 1
         if checked.rejects:
-            account.count(asset_id, "flagged_values", max(0, len(checked.rejects) - checked.rejected))
+            tally.flagged_values += max(0, len(checked.rejects) - checked.rejected)
             for reason, n in checked.rejects.counts.items():
-                account.count(asset_id, REASON + reason, n)
+                tally.reasons[reason] = tally.reasons.get(reason, 0) + n
             if asset_id != UNKNOWN_ASSET or self._keeps_unknown(now):
                 account.quarantined.append(_quarantined(read, now, stored))
             else:
-                account.count(UNKNOWN_ASSET, "quarantine_dropped")
+                tally.quarantine_dropped += 1
 
     def _keeps_unknown(self, now: int) -> bool:
         """Whether quarantine takes one more message of an asset that nobody knows, this minute.
@@ -312,17 +323,15 @@ class Pipeline:
             numbering = account.sequences[key] = known.copy()
         return numbering.take(seq, newest)
 
-    def _note_days(self, account: Batch, asset_id: str, checked: Checked) -> None:
-        times = [measurement.time for measurement in checked.measurements]
-        if times:
-            first, last = min(times), max(times)
-            count = self._day(account, asset_id, first)
-            if last < self._days[asset_id][1]:  # mostly all of a message is of one day
-                count.measurements += len(times)
-                count.last = max(count.last, last)
-            else:
-                for time in times:
-                    self._day(account, asset_id, time).measurements += 1
+    def _note_days(self, account: Batch, asset_id: str, checked: Checked, first: int, newest: int) -> None:
+        count = self._day(account, asset_id, first)
+        if newest < self._days[asset_id][1]:  # mostly all of a message is of one day
+            count.measurements += len(checked.measurements)
+            count.faults += len(checked.faults)
+            count.last = max(count.last, newest)
+            return
+        for measurement in checked.measurements:
+            self._day(account, asset_id, measurement.time).measurements += 1
         for fault in checked.faults:
             self._day(account, asset_id, fault.time).faults += 1
 

@@ -21,12 +21,16 @@ _TOPICS, _LONGEST_TOPIC = 20_000, 200
 
 
 class Routed(NamedTuple):
-    """Where a message belongs, and who reads it; ``prefix`` ends with a slash, ``path`` is the rest of the topic."""
+    """Where a message belongs, and who reads it; ``prefix`` ends with a slash, ``path`` is the rest of the topic.
+
+    One of ``decoder`` and ``session`` reads it, told apart here once: to ask each message takes as long as to read it.
+    """
 
     place: Place
     prefix: str
     path: str
-    decoder: Decoder | SessionDecoder
+    decoder: Decoder | None
+    session: SessionDecoder | None
 
 
 class Routes:
@@ -78,8 +82,11 @@ class Routes:
         for prefix, decoder in self._by_prefix.items():
             if topic.startswith(prefix):
                 path = topic[len(prefix) :]
-                place = decoder.place(path) if isinstance(decoder, SessionDecoder) else place_of(path)
-                return Routed(place, prefix, path, decoder) if isinstance(place, Place) else place
+                if isinstance(decoder, SessionDecoder):
+                    place = decoder.place(path)
+                    return Routed(place, prefix, path, None, decoder) if isinstance(place, Place) else place
+                place = place_of(path)
+                return Routed(place, prefix, path, decoder, None) if isinstance(place, Place) else place
         expected = " or ".join(self._by_prefix)
         return Reject("bad-topic", "topic", f"{topic[:100]!r} does not begin with {expected}")
 
@@ -88,11 +95,13 @@ class Routes:
         routed: Routed, payload: bytes, now: int, *, known: bool, again: bool = False
     ) -> tuple[Decoded, Sequence[Request]]:
         """Read a payload that came at ``now`` (ns); return with it what is to be published, topics being whole."""
-        decoder = routed.decoder
-        if isinstance(decoder, SessionDecoder):
-            decoded = decoder.read(routed.path, payload, now, known=known, again=again)
+        if routed.decoder is not None:
+            decoded = routed.decoder.decode(routed.place.kind, payload)
         else:
-            decoded = decoder.decode(routed.place.kind, payload)
+            assert routed.session is not None
+            decoded = routed.session.read(routed.path, payload, now, known=known, again=again)
+        if not decoded.requests:
+            return decoded, ()
         return decoded, [Request(routed.prefix + path, answer) for path, answer in decoded.requests]
 
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field
 from functools import partial
 from itertools import repeat
 from math import isfinite
 from typing import cast
+
+import msgspec
 
 from config.nearest import did_you_mean
 from config.register import SEVERITIES, AssetType, Register
@@ -28,17 +29,16 @@ _new_measurement = cast("Callable[[tuple[object, ...]], Measurement]", partial(t
 Bounds = Mapping[str, tuple[float, float]]
 
 
-@dataclass(slots=True)
-class Checked:
+class Checked(msgspec.Struct):
     """What of one message may be stored, and why the rest may not.
 
     ``rejected`` counts samples and faults of which nothing is stored; ``rejects`` gives reasons, also of single values.
     """
 
-    measurements: list[Measurement] = field(default_factory=list)
-    faults: list[FaultEvent] = field(default_factory=list)
+    measurements: list[Measurement] = []
+    faults: list[FaultEvent] = []
     rejected: int = 0
-    rejects: Rejects = field(default_factory=Rejects)
+    rejects: Rejects = msgspec.field(default_factory=Rejects)
 
     def refuse(self, reject: Reject, samples: int = 1) -> None:
         """Note that ``samples`` samples or faults are not taken."""
@@ -57,6 +57,7 @@ class Validator:
             }
             for name, asset_type in register.asset_types.items()
         }
+        self._known: dict[str, tuple[AssetType, Bounds]] = {}
         self._advice: dict[tuple[str, str], str] = {}
 
     def unknown_asset(self, asset_id: str) -> Reject | None:
@@ -74,8 +75,7 @@ class Validator:
             samples = len(decoded.samples) + len(decoded.faults)
             checked.refuse(Reject("other-asset", "asset_id", detail), samples or 1)
             return checked
-        asset_type = self._register.type_of(asset_id)
-        bounds = self._bounds[asset_type.id]
+        asset_type, bounds = self._of(asset_id)
         oldest, newest = now - self._age, now + self._skew
         measurements = checked.measurements
         batch = decoded.samples
@@ -87,7 +87,7 @@ class Validator:
             if oldest <= sample.time <= newest:
                 values = sample.values
                 if values and _all_within(values, bounds):  # as they mostly are
-                    measurements.append(Measurement(asset_id, sample.time, values))
+                    measurements.append(_new_measurement((asset_id, sample.time, values)))
                     continue
                 self._sample(asset_id, asset_type, bounds, sample, checked)
             else:
@@ -98,6 +98,13 @@ class Validator:
             else:
                 checked.refuse(_wrong_time(fault.time, "ts", now))
         return checked
+
+    def _of(self, asset_id: str) -> tuple[AssetType, Bounds]:
+        known = self._known.get(asset_id)
+        if known is None:
+            asset_type = self._register.type_of(asset_id)
+            known = self._known[asset_id] = asset_type, self._bounds[asset_type.id]
+        return known
 
     def _sample(self, asset_id: str, asset_type: AssetType, bounds: Bounds, sample: Sample, checked: Checked) -> None:
         good, wrong = {}, []

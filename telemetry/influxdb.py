@@ -11,6 +11,7 @@ import io
 import re
 import zlib
 from collections.abc import Collection, Iterator, Sequence
+from operator import itemgetter
 from typing import Any
 from urllib.parse import urlencode
 
@@ -29,6 +30,7 @@ _ASSETS_A_QUERY = 200
 _ROWS_A_CHUNK = 20_000  # of the server's answer; bounds what one piece of CSV takes here
 _GZIP = 31  # zlib's number for gzip's framing
 _FARTHEST = (-(2**62), 2**62)
+_KEY = itemgetter(0, 1)  # of a measurement
 
 
 class InfluxDBStore:
@@ -61,10 +63,16 @@ class InfluxDBStore:
 
     def write(self, measurements: Sequence[Measurement], faults: Sequence[FaultEvent]) -> None:
         """Write lines in requests of bounded size; of equal keys within a batch the last stands last and wins."""
-        require_finite(measurements, faults)
         measured = _merged(measurements)
-        for first in range(0, len(measured), _LINES_A_REQUEST):
-            self._send(measurement_text(measured[first : first + _LINES_A_REQUEST]))
+        starts = range(0, len(measured), _LINES_A_REQUEST)
+        try:
+            texts = [measurement_text(measured[first : first + _LINES_A_REQUEST]) for first in starts]
+        except ValueError:
+            require_finite(measured, ())
+            raise
+        require_finite((), faults)
+        for text in texts:
+            self._send(text)
         last = {(f.asset_id, f.code, f.time, f.occurrence): f for f in faults}
         lines = list(map(fault_line, last.values()))
         for first in range(0, len(lines), _LINES_A_REQUEST):
@@ -221,7 +229,7 @@ def _by_status(status: int, text: str, where: str) -> StoreError:
 
 def _merged(measurements: Sequence[Measurement]) -> Sequence[Measurement]:
     """Join records of one instant: within one request InfluxDB promises no order between equal points."""
-    if len({(asset_id, time) for asset_id, time, _ in measurements}) == len(measurements):
+    if len(set(map(_KEY, measurements))) == len(measurements):
         return measurements
     merged: dict[tuple[str, int], dict[str, float]] = {}
     for asset_id, time, values in measurements:

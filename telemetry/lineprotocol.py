@@ -29,9 +29,10 @@ def _key(text: str) -> str:
 
 
 def measurement_text(measurements: Iterable[Measurement]) -> str:
-    """Return a line, ended by a line feed, for each that has a value, the values being finite.
+    """Return a line, ended by a line feed, for each that has a value.
 
-    Every field is a float, since an integer would fix the field's type to integer.
+    Every field is a float, since an integer would fix the field's type to integer. Raises ``ValueError`` where one is
+    not finite.
     """
     holding = [measurement for measurement in measurements if measurement.values]
     if not holding:
@@ -44,7 +45,10 @@ def measurement_text(measurements: Iterable[Measurement]) -> str:
         numbers = [number for _, time, values in holding for number in (*map(float, values.values()), time)]
     # All at once by msgspec, whose shortest text that reads back the same comes several times as fast as repr's, and
     # into all the lines at once.
-    texts = msgspec.json.encode(numbers)[1:-1].decode().split(",")
+    encoded = msgspec.json.encode(numbers)
+    if b"n" in encoded:  # null: what JSON has for a number that is not finite
+        raise ValueError("a value is not finite")
+    texts = encoded[1:-1].decode().split(",")
     return "".join([_line(asset_id, tuple(values)) for asset_id, _, values in holding]) % tuple(texts)
 
 

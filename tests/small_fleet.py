@@ -21,7 +21,8 @@ from diagnostics.rules import RuleSet
 from diagnostics.rules import load as load_rules
 from diagnostics.sweep import Sweep, SweepReport
 from diagnostics.training import Trainer
-from ingest.accounting import Accounting, Batch, DayCount
+from ingest.accounting import Accounting
+from ingest.batch import Batch, DayCount
 from models.registry import Registry
 from telemetry.memory import MemoryStore
 from telemetry.records import FaultEvent, Measurement

@@ -82,7 +82,7 @@ class JsonDecoder:
 
     def _decode_telemetry(self, payload: bytes) -> Decoded:
         message = _telemetry.decode(payload)
-        if isinstance(message.samples, list):
+        if message.samples is not UNSET:
             if message.ts is not UNSET or message.signals is not UNSET:
                 raise _Odd
             if not 0 < len(message.samples) <= self._limits.samples:
@@ -92,19 +92,21 @@ class JsonDecoder:
             times, sizes = all_nanoseconds(stamps), list(map(len, values))
             samples = list(map(_new_sample, zip(times, values, _places(len(times)), strict=True)))
             quotes = 2 + 4 * len(times) + 2 * list(map(type, stamps)).count(str) + 2 * sum(sizes)
-        elif isinstance(message.ts, str | int) and isinstance(message.signals, dict):
-            samples, sizes = [Sample(nanoseconds(message.ts), message.signals)], [len(message.signals)]
-            quotes = 4 + _of(message.ts) + 2 * len(message.signals)
+            most = max(sizes)
+        elif message.ts is not UNSET and message.signals is not UNSET:
+            most = len(message.signals)
+            samples = [_new_sample((nanoseconds(message.ts), message.signals, ""))]
+            quotes = 4 + _of(message.ts) + 2 * most
         else:
             raise _Odd
-        if max(sizes) > self._limits.signals:
+        if most > self._limits.signals:
             raise _Odd
         _expect_quotes(payload, quotes, message.seq, message.asset_id)
         return Decoded(_seq(message.seq), _given(message.asset_id), samples)
 
     def _decode_fault(self, payload: bytes) -> Decoded:
         fault = _fault.decode(payload)
-        context = {} if isinstance(fault.context, UnsetType) else fault.context
+        context = {} if fault.context is UNSET else fault.context
         quotes = 4 + _of(fault.ts) + 2 + 2 * len(context) + (0 if fault.context is UNSET else 2)
         optional = (fault.seq, fault.asset_id, fault.state, fault.occurrence, fault.severity)
         _expect_quotes(payload, quotes, *optional)
@@ -114,7 +116,7 @@ class JsonDecoder:
             nanoseconds(fault.ts),
             fault.code,
             state := fault.state or "set",
-            default_occurrence(state) if isinstance(fault.occurrence, UnsetType) else _seq(fault.occurrence) or 0,
+            default_occurrence(state) if fault.occurrence is UNSET else _seq(fault.occurrence) or 0,
             fault.severity or "",
             context,
         )
@@ -129,7 +131,9 @@ def _decode_status(payload: bytes) -> Decoded:
 
 def _expect_quotes(payload: bytes, quotes: int, *optional: object) -> None:
     """Count quotation marks: msgspec keeps the last of two equal keys and says nothing, but then there are more."""
-    quotes += sum(2 + _of(value) for value in optional if value is not UNSET)
+    for value in optional:
+        if value is not UNSET:
+            quotes += 4 if isinstance(value, str) else 2
     if payload.count(b'"') != quotes:
         raise _Odd
 
@@ -145,11 +149,11 @@ def _of(value: object) -> int:
 
 
 def _given(text: str | UnsetType) -> str | None:
-    return None if isinstance(text, UnsetType) else text
+    return None if text is UNSET else text
 
 
 def _seq(seq: int | UnsetType) -> int | None:
-    if isinstance(seq, UnsetType):
+    if seq is UNSET:
         return None
     if not 0 <= seq <= LAST_SEQ:
         raise _Odd

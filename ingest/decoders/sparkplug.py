@@ -207,7 +207,7 @@ class SparkplugDecoder(SessionDecoder):
             whose = f"device {topic.device[:MAX_NAME]!r}" if topic.device else "this node"
             return refused("no-birth", "payload", f"data without a birth of {whose} before; one is asked for"), False
         decoded = self._values(topic, message, birth, Rejects(), is_birth=False, known=True)
-        return decoded, not decoded.rejects.counts["unknown-metric"]
+        return decoded, "unknown-metric" not in decoded.rejects.counts
 
     def _values(
         self, topic: _Topic, message: Any, birth: _Birth, rejects: Rejects, *, is_birth: bool, known: bool

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from ingest.accounting import Accounting, Batch, DayCount
+from ingest.accounting import Accounting
+from ingest.batch import Batch, DayCount, Tally
 from ingest.counters import AssetStatus
 from ingest.quarantine import Quarantined
 from ingest.sequence import Sequence
@@ -38,12 +39,8 @@ def test_an_empty_account_is_all_zero(accounting: Accounting) -> None:
 
 def test_counts_add_up_and_received_is_the_sum_of_what_became_of_them(accounting: Accounting) -> None:
     for _ in range(2):
-        added = Batch()
-        for name, n in {"messages": 7, "stored": 5, "duplicates": 3, "quarantined": 2, "reason:future": 2}.items():
-            added.count("bus-1", name, n)
-        added.count("bus-2", "stored", 10)
-        added.count("bus-2", "stored", 0)
-        accounting.record(added)
+        bus_1 = Tally(messages=7, stored=5, duplicates=3, quarantined=2, reasons={"future": 2})
+        accounting.record(Batch({"bus-1": bus_1, "bus-2": Tally(stored=10)}))
     counters = accounting.counters()
     assert (counters.messages, counters.stored, counters.duplicates, counters.quarantined) == (14, 30, 6, 4)
     assert counters.received == 40
@@ -51,12 +48,10 @@ def test_counts_add_up_and_received_is_the_sum_of_what_became_of_them(accounting
 
 
 def test_since_tells_what_was_added(accounting: Accounting) -> None:
-    added = Batch()
-    added.count("bus-1", "stored", 2)
-    added.count("bus-1", "reason:future", 1)
+    added = Batch({"bus-1": Tally(stored=2, reasons={"future": 1})})
     accounting.record(added)
     before = accounting.counters()
-    added.count("bus-1", "reason:too-old", 4)
+    added.of("bus-1").reasons["too-old"] = 4
     accounting.record(added)
     grown = accounting.counters().since(before)
     assert (grown.stored, grown.received, grown.reasons) == (2, 2, {"future": 1, "too-old": 4})
@@ -87,11 +82,11 @@ def test_the_first_and_last_time_of_a_day_widen(accounting: Accounting) -> None:
 def test_the_state_of_a_link_keeps_the_newest_time_and_the_last_word(accounting: Accounting) -> None:
     for at, online in ((100, None), (None, True), (90, None), (None, None), (120, False)):
         added = Batch()
-        added.hear("bus-1", at, online)
+        added.of("bus-1").hear(at, online)
         accounting.record(added)
     assert accounting.status() == [AssetStatus("bus-1", 120, False, 0, 0, 0, 0, {})]
     added = Batch()
-    added.hear("bus-2", None, True)  # a retained status says nothing of when it was sent
+    added.of("bus-2").hear(None, True)  # a retained status says nothing of when it was sent
     accounting.record(added)
     assert accounting.status()[1].heard is None
 
@@ -117,8 +112,8 @@ def test_everything_is_there_after_it_was_closed_and_opened(tmp_path: Path) -> N
     account.open()
     account.open()
     added = batch(d2026_09_21=4)
-    added.count("bus-1", "stored", 4)
-    added.hear("bus-1", 77, True)
+    added.of("bus-1").stored = 4
+    added.of("bus-1").hear(77, True)
     added.quarantined.append(quarantined())
     sequence = Sequence()
     sequence.take(3, 1)
@@ -137,7 +132,7 @@ def test_everything_is_there_after_it_was_closed_and_opened(tmp_path: Path) -> N
 
 def test_a_batch_that_fails_half_way_leaves_nothing(accounting: Accounting) -> None:
     wrong = batch(d2026_09_21=4)
-    wrong.count("bus-1", "stored", 4)
+    wrong.of("bus-1").stored = 4
     wrong.quarantined.append(quarantined()._replace(payload=None))  # type: ignore[arg-type]
     with pytest.raises(sqlite3.IntegrityError):
         accounting.record(wrong)

@@ -147,7 +147,7 @@ def test_many_messages_come_through_tls_whole(secured: Secured, monkeypatch: pyt
     for each in (link, sender):
         each.disconnect()
         each.close()
-    assert [delivery.payload for delivery in got] == sent
+    assert [delivery.message.payload for delivery in got] == sent
 
 
 class Listening:
@@ -223,14 +223,14 @@ def test_packets_may_come_in_any_pieces() -> None:
     with answering(WELCOME + pieces[0], *pieces[1:]) as port:
         got, lost, listener = served(port, enough=29)
     assert [delivery.packet for delivery in got] == list(range(1, 30))
-    assert [delivery.size for delivery in got] == list(range(1, 30))
+    assert [delivery.message.size for delivery in got] == list(range(1, 30))
     assert (lost, listener.session) == ("", True)
 
 
 def test_of_a_payload_that_is_too_large_the_beginning_is_held_and_its_size_told() -> None:
     with answering(WELCOME, published(1, b"y" * 200_000)) as port:
         [delivery], _, _ = served(port, most=100_000, enough=1)
-    assert (delivery.size, len(delivery.payload)) == (200_000, KEPT_BYTES)
+    assert (delivery.message.size, len(delivery.message.payload)) == (200_000, KEPT_BYTES)
 
 
 SUBSCRIBED_NOT = mqtt5.SubAckPacket(1, [mqtt5.SubAckReasonCode.NOT_AUTHORIZED]).write()

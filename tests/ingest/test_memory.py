@@ -7,7 +7,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from ingest.accounting import Accounting, Batch
+from ingest.accounting import Accounting
+from ingest.batch import Batch
 from ingest.memory import Memory
 
 

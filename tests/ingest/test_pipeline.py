@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 
 from config.register import Asset, Register
-from ingest.accounting import Accounting, Batch
+from ingest.accounting import Accounting
+from ingest.batch import Batch
 from ingest.decoders.decoder import Decoded, Sample
 from ingest.pipeline import Message, Pipeline, Report
 from telemetry.duckdb import DuckDBStore

@@ -12,7 +12,8 @@ from sparkplug_messages import DOUBLE, bd_seq, double, metric, payload
 
 from config.register import Asset, FaultCode, Register, Signal, Text
 from config.settings import Ingest, Mqtt
-from ingest.accounting import Accounting, Batch
+from ingest.accounting import Accounting
+from ingest.batch import Batch
 from ingest.pipeline import Message, Pipeline
 from ingest.quarantine import Selection
 from telemetry.memory import MemoryStore

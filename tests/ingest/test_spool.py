@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from config.register import Register
 from config.settings import Ingest
@@ -35,7 +36,7 @@ def spool(tmp_path: Path) -> Iterator[Spool]:
 
 
 def plain(messages: Sequence[Message]) -> list[Message]:
-    return [found._replace(spooled=0) for found in messages]
+    return [replace(found, spooled=0) for found in messages]
 
 
 def test_what_went_in_comes_out_whole_and_in_order(spool: Spool) -> None:

@@ -49,6 +49,26 @@ def test_one_item_larger_than_the_whole_window_passes_alone() -> None:
     assert window.take(10, wait=0, fill=0) == [2]
 
 
+def test_a_batch_is_bounded_in_bytes_and_not_waited_for_when_they_are_there() -> None:
+    window: Window[int] = Window(100, 1000)
+    window.put_all([(n, 30) for n in range(5)])
+    began = time.monotonic()
+    assert window.take(100, wait=5, fill=5, most_bytes=75) == [0, 1]
+    assert time.monotonic() - began < 3
+    assert window.take(100, wait=0, fill=0, most_bytes=10) == [2]  # one always goes
+    assert window.take(100, wait=0, fill=0) == [3, 4]
+
+
+def test_what_does_not_fit_at_once_goes_in_piece_by_piece() -> None:
+    window: Window[int] = Window(3, 1000)
+    putting = in_thread(lambda: window.put_all([(n, 1) for n in range(8)]))
+    got: list[int] = []
+    while len(got) < 8:
+        got += window.take(3, wait=5, fill=0)
+    putting.join(5)
+    assert got == list(range(8))
+
+
 def test_take_waits_for_a_batch_to_fill_and_then_goes_with_what_there_is() -> None:
     window: Window[int] = Window(100, 1000)
     window.put(0, 1)
