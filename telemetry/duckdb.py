@@ -10,6 +10,7 @@ import json
 import threading
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from itertools import chain
 from pathlib import Path
 
 import duckdb
@@ -23,6 +24,8 @@ from telemetry.records import FaultEvent, Measurement
 from telemetry.store import StoreRejected, StoreUnavailable, require_finite
 
 _DAY = 86_400 * NS
+_ROWS_REMEMBERED, _LONGEST_REMEMBERED = 20_000, 50
+"""Of asset and signals, whose series are looked up at once; bounded, since a gateway may send any selection of them."""
 _TABLES = """
 CREATE TABLE IF NOT EXISTS series (id INTEGER NOT NULL, asset_id VARCHAR NOT NULL, signal VARCHAR NOT NULL);
 CREATE TABLE IF NOT EXISTS points (series INTEGER NOT NULL, time BIGINT NOT NULL, value DOUBLE NOT NULL);
@@ -64,6 +67,7 @@ class DuckDBStore:
         self._limits = {"memory_limit": memory_limit, "max_temp_directory_size": temp_limit}
         self._connection: duckdb.DuckDBPyConnection | None = None
         self._series: dict[tuple[str, str], int] = {}
+        self._rows: dict[tuple[str, tuple[str, ...]], tuple[int, ...]] = {}
         self._write_lock = threading.Lock()
 
     def open(self) -> None:
@@ -128,29 +132,40 @@ class DuckDBStore:
     def _columns(
         self, measurements: Sequence[Measurement], new_series: dict[tuple[str, str], int]
     ) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int64], npt.NDArray[np.float64]] | None:
-        known = self._series
         series: list[int] = []
-        times: list[int] = []
-        values: list[float] = []
-        for measurement in measurements:
-            asset_id, time = measurement.asset_id, measurement.time
-            for signal, value in measurement.values.items():
-                key = (asset_id, signal)
-                number = known.get(key)
-                if number is None:
-                    number = new_series.setdefault(key, len(known) + len(new_series))
-                series.append(number)
-                times.append(time)
-                values.append(value)
+        sizes: list[int] = []
+        for asset_id, _, values in measurements:
+            names = tuple(values)
+            of_row = self._rows.get((asset_id, names)) or self._row(asset_id, names, new_series)
+            series += of_row
+            sizes.append(len(of_row))
         if not series:
             return None
-        numbers, instants = np.array(series, np.int32), np.array(times, np.int64)
+        numbers = np.array(series, np.int32)
+        instants = np.repeat(np.array([time for _, time, _ in measurements], np.int64), sizes)
+        floats = np.fromiter(chain.from_iterable([v.values() for _, _, v in measurements]), np.float64, len(series))
         # Stable sort by (series, time), then keep the last of each key: the last wins, also within one batch.
         order = np.lexsort((instants, numbers))
         last = np.ones(order.size, dtype=bool)
         last[:-1] = (np.diff(numbers[order]) != 0) | (np.diff(instants[order]) != 0)
         kept = order[last]
-        return numbers[kept], instants[kept], np.array(values, np.float64)[kept]
+        return numbers[kept], instants[kept], floats[kept]
+
+    def _row(self, asset_id: str, names: tuple[str, ...], new_series: dict[tuple[str, str], int]) -> tuple[int, ...]:
+        """Return the series of an asset's signals; remembered where all are on the disk, for the next of such rows."""
+        known = self._series
+        keys = [(asset_id, name) for name in names]
+        if all(key in known for key in keys):
+            row = tuple(known[key] for key in keys)
+            if len(row) <= _LONGEST_REMEMBERED:
+                if len(self._rows) >= _ROWS_REMEMBERED:
+                    self._rows.clear()
+                self._rows[asset_id, names] = row
+            return row
+        for key in keys:
+            if key not in known and key not in new_series:
+                new_series[key] = len(known) + len(new_series)
+        return tuple(known[key] if key in known else new_series[key] for key in keys)
 
     @staticmethod
     def _merge_points(

@@ -17,11 +17,14 @@ _KEY = str.maketrans({",": r"\,", "=": r"\=", " ": r"\ "})
 _TEXT = str.maketrans({"\\": "\\\\", '"': r"\""})
 
 
-@lru_cache(maxsize=50_000)
 def _line(asset_id: str, signals: tuple[str, ...]) -> str:
     """Return what a line of these signals looks like, with a place for each value and for the time."""
     fields = ",".join(f"{_key(signal)}=%s" for signal in signals)
     return f"telemetry,asset_id={_key(asset_id)} {fields} %s\n"
+
+
+_remembered_line = lru_cache(maxsize=20_000)(_line)
+_LONGEST_REMEMBERED = 50  # signals; bounded, since a gateway may send any selection of very many
 
 
 def _key(text: str) -> str:
@@ -49,7 +52,11 @@ def measurement_text(measurements: Iterable[Measurement]) -> str:
     if b"n" in encoded:  # null: what JSON has for a number that is not finite
         raise ValueError("a value is not finite")
     texts = encoded[1:-1].decode().split(",")
-    return "".join([_line(asset_id, tuple(values)) for asset_id, _, values in holding]) % tuple(texts)
+    lines = [
+        (_remembered_line if len(values) <= _LONGEST_REMEMBERED else _line)(asset_id, tuple(values))
+        for asset_id, _, values in holding
+    ]
+    return "".join(lines) % tuple(texts)
 
 
 def measurement_line(measurement: Measurement) -> str:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import subprocess
 import sys
 import threading
+from itertools import permutations
+from math import isnan
 from pathlib import Path
 
 import pytest
@@ -136,3 +138,28 @@ def test_kill_9_loses_no_batch_that_was_acknowledged(tmp_path: Path) -> None:
         assert len(times) in (acknowledged * 200, (acknowledged + 1) * 200)
         assert times == [n * 10**9 + i for n in range(1, len(times) // 200 + 1) for i in range(200)]
     assert acknowledged > 20
+
+
+def test_any_selection_of_signals_is_stored_and_a_bounded_number_remembered(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("telemetry.duckdb._ROWS_REMEMBERED", 10)
+    monkeypatch.setattr("telemetry.duckdb._LONGEST_REMEMBERED", 3)
+    names = ("a", "b", "c", "d")
+    selections = [chosen for n in range(1, 5) for chosen in permutations(names, n)]  # in any order, too
+    store = DuckDBStore(tmp_path / "telemetry.duckdb")
+    store.open()
+    for day in range(3):
+        batch = [
+            Measurement(f"bus-{time % 2}", day * 1000 + time, {name: float(ord(name) + time) for name in chosen})
+            for time, chosen in enumerate(selections)
+        ]
+        store.write(batch, [])
+        assert len(store._rows) <= 10
+    [frame] = store.read_measurements(["bus-0", "bus-1"], names, 0, 10_000)
+    store.close()
+    assert len(frame) == 3 * len(selections)
+    for row in frame.itertuples(index=False):
+        at = row.time % 1000
+        expected = {name: ord(name) + at for name in selections[at]}
+        assert {name: value for name in names if not isnan(value := getattr(row, name))} == expected
