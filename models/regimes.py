@@ -42,8 +42,12 @@ class Regimes:
     def find(
         cls, runs: pd.DataFrame, conditions: Sequence[str], sensors: Sequence[str], *, seed: int = 0
     ) -> Self | None:
-        """Return the regimes of some runs, or ``None`` where their conditions do not gather about a few points."""
-        scale = np.array([float(np.ptp(runs[name])) for name in conditions])
+        """Return the regimes of some runs, or ``None`` where their conditions do not gather about a few points.
+
+        Rows without all conditions are left out.
+        """
+        runs = runs.loc[np.isfinite(runs[list(conditions)].to_numpy(dtype=np.float64)).all(axis=1)]
+        scale = (runs[list(conditions)].max() - runs[list(conditions)].min()).to_numpy(dtype=np.float64)
         moved = tuple(name for name, width in zip(conditions, scale, strict=True) if width > 0)
         if not moved:
             return None
@@ -52,19 +56,21 @@ class Regimes:
         centres = _centres(points, np.random.default_rng(seed), seed)
         if centres is None:
             return None
-        values = runs[list(sensors)].to_numpy(dtype=np.float64)
-        regime = _nearest(points, centres)
-        means = np.array([values[regime == n].mean(axis=0) for n in range(len(centres))])
-        spreads = np.array([values[regime == n].std(axis=0) for n in range(len(centres))])
+        by_regime = runs[list(sensors)].groupby(_nearest(points, centres))
+        means, spreads = (f.reindex(range(len(centres))).to_numpy() for f in (by_regime.mean(), by_regime.std(ddof=0)))
         # What stands still in a regime up to the rounding of its own float says nothing there.
         still = spreads <= 1e-9 * np.maximum(np.abs(means), 1.0)
         return cls(moved, tuple(sensors), scale, centres, means, np.where(still, np.inf, spreads))
 
     def normalised(self, runs: pd.DataFrame) -> pd.DataFrame:
-        """Return the runs with each sensor in standard deviations from its mean in the row's regime."""
+        """Return the runs with each sensor in standard deviations from its mean in the row's regime.
+
+        NaN where a condition is missing.
+        """
         points = runs[list(self.conditions)].to_numpy(dtype=np.float64) / self.scale
         regime = _nearest(points, self.centres)
         values = (runs[list(self.sensors)].to_numpy(dtype=np.float64) - self.means[regime]) / self.spreads[regime]
+        values[~np.isfinite(points).all(axis=1)] = np.nan
         return runs.assign(**dict(zip(self.sensors, values.T, strict=True)))
 
 

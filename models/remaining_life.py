@@ -3,8 +3,8 @@
 Gradient-boosted trees over what each sensor did lately: its mean over several windows and its slope. Far from the end
 nothing has begun to wear and all lives look alike, so the life learned is capped, as Heimes (PHM 2008) does.
 Where units are operated about a few points, sensors are read against their regime (see ``models.regimes``).
-The interval is conformal: quantiles of the errors on units that the trees did not learn from (Papadopoulos et al.,
-ECML 2002), taken among predictions of like size. Not part of the daily cycle yet.
+The interval is conformal (see ``models.conformal``): from errors on whole units that the trees did not learn from, and
+within the cap alone, as the many easy rows beyond it would pay for the others. Not part of the daily cycle yet.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import pandas as pd
 from sklearn.ensemble import HistGradientBoostingRegressor
 from sklearn.model_selection import GroupKFold
 
+from models.conformal import ConformalInterval
 from models.grid import Floats
 from models.regimes import Regimes
 
@@ -25,7 +26,6 @@ CAP = 125.0
 MEAN_WINDOWS = (5, 15, 30, 60)
 SLOPE_WINDOWS = (30, 60)
 FOLDS = 5
-_BANDS = 6
 _MIN_VALUES = 6  # a column of fewer is a switch or a constant, not a measurement
 
 
@@ -36,10 +36,7 @@ class RemainingLife:
     sensors: tuple[str, ...]
     cap: float
     trees: tuple[HistGradientBoostingRegressor, ...]
-    edges: Floats
-    """Bounds of the bands of predicted life, ascending."""
-    errors: Floats
-    """Low and high quantile of truth less prediction in each band, an array (bands, 2)."""
+    interval: ConformalInterval
     regimes: Regimes | None = None
     """The regimes in which the units are operated, if there are several."""
 
@@ -68,30 +65,35 @@ class RemainingLife:
         if not sensors or len(np.unique(units)) < FOLDS:
             raise ValueError(f"needs a sensor that varies and {FOLDS} units that ran to their failure")
         features = run_features(runs, sensors)
-        left = runs.groupby("unit")["cycle"].transform("max") - runs["cycle"]
-        life = np.minimum(left.to_numpy(dtype=np.float64), cap)
+        left = (runs.groupby("unit")["cycle"].transform("max") - runs["cycle"]).to_numpy(dtype=np.float64)
+        life = np.minimum(left, cap)
         unseen = np.empty(len(life))
         for learning, judged in GroupKFold(FOLDS).split(features, life, units):
             unseen[judged] = _grower(seed).fit(features[learning], life[learning]).predict(features[judged])
         unseen = np.clip(unseen, 0.0, cap)
-        edges = np.quantile(unseen, np.linspace(0, 1, _BANDS + 1)[1:-1])
-        band = np.searchsorted(edges, unseen)
-        tail = (1 - coverage) / 2
-        errors = np.array([np.quantile((life - unseen)[band == b], [tail, 1 - tail]) for b in range(_BANDS)])
+        within = left <= cap
+        interval = ConformalInterval.fit(unseen[within], life[within], units[within], coverage)
         trees = tuple(_grower(seed + n).fit(features, life) for n in range(seeds))
-        return cls(sensors, cap, trees, edges, errors, regimes)
+        return cls(sensors, cap, trees, interval, regimes)
 
     def predict(self, runs: pd.DataFrame) -> pd.DataFrame:
-        """Return, for the last cycle of each unit, ``life``, ``low`` and ``high`` in cycles, by unit."""
+        """Return, for the last cycle of each unit, ``life``, ``low`` and ``high`` in cycles, by unit.
+
+        All lie from 0 to the cap, which stands for itself and anything above. Raises ``ValueError`` where a column
+        that was learned from is missing.
+        """
+        needed = self.sensors if self.regimes is None else (*self.regimes.conditions, *self.regimes.sensors)
+        if absent := sorted({*needed} - {*runs.columns}):
+            raise ValueError(f"runs lack {', '.join(absent)}")
         if self.regimes is not None:
             runs = self.regimes.normalised(runs)
         features = run_features(runs, self.sensors)
         last = ~runs["unit"].duplicated(keep="last").to_numpy()
         life = np.mean([tree.predict(features[last]) for tree in self.trees], axis=0)
         life = np.clip(life, 0.0, self.cap)
-        low, high = (life[:, None] + self.errors[np.searchsorted(self.edges, life)]).T
+        low, high = (np.clip(bound, 0.0, self.cap) for bound in self.interval.around(life))
         index = pd.Index(runs["unit"].to_numpy()[last], name="unit")
-        return pd.DataFrame({"life": life, "low": np.maximum(low, 0.0), "high": np.maximum(high, life)}, index=index)
+        return pd.DataFrame({"life": life, "low": low, "high": high}, index=index)
 
 
 def run_features(runs: pd.DataFrame, sensors: tuple[str, ...]) -> Floats:
@@ -104,21 +106,25 @@ def run_features(runs: pd.DataFrame, sensors: tuple[str, ...]) -> Floats:
 
 
 def _windows(values: Floats) -> Floats:
-    """Return means and slopes over the last windows of one run, an array (cycles, features)."""
+    """Return means and slopes over the last windows of one run, an array (cycles, features).
+
+    What is not finite is left out; where a window holds nothing the mean is NaN, which the trees read as missing.
+    """
+    known = np.isfinite(values)
+    values = np.where(known, values, 0.0)
+    place = np.where(known, np.arange(len(values), dtype=np.float64)[:, None], 0.0)
+    moments = (known, values, place, place * values, place**2)
+    sums = [np.vstack([np.zeros(values.shape[1]), np.cumsum(m, axis=0)]) for m in moments]
     number = np.arange(1, len(values) + 1)
-    place = np.arange(len(values), dtype=np.float64)[:, None]
-    sums, moments = (np.vstack([np.zeros(values.shape[1]), np.cumsum(v, axis=0)]) for v in (values, values * place))
     found: list[Floats] = []
     for window in (*MEAN_WINDOWS, *SLOPE_WINDOWS):
-        first = np.maximum(number - window, 0)
-        length = (number - first)[:, None].astype(np.float64)
-        total, moment = sums[number] - sums[first], moments[number] - moments[first]
+        count, y, x, xy, xx = (s[number] - s[np.maximum(number - window, 0)] for s in sums)
+        several = np.maximum(count, 1)
         if len(found) < len(MEAN_WINDOWS):
-            found.append(total / length)
+            found.append(np.where(count > 0, y / several, np.nan))
         else:
-            middle = (first[:, None] + number[:, None] - 1) / 2
-            spread = length * (length**2 - 1) / 12
-            found.append(np.where(length > 2, (moment - middle * total) / np.maximum(spread, 1e-9), 0.0))
+            spread = np.maximum(xx - x * x / several, 1e-9)
+            found.append(np.where(count > 2, (xy - x * y / several) / spread, 0.0))
     return np.hstack(found)
 
 

@@ -41,6 +41,18 @@ def test_regimes_are_found_as_many_as_there_are() -> None:
     assert not plain["still"].any()
 
 
+def test_rows_that_are_incomplete_do_not_count() -> None:
+    runs = _runs(1, 10, regimes=True)
+    holed = runs.copy()
+    holed.loc[::7, "mach"] = np.nan
+    holed.loc[3::11, "hot"] = np.nan
+    found = Regimes.find(holed, CONDITIONS, ("hot", "still"))
+    assert found is not None
+    plain = found.normalised(holed)
+    assert plain["hot"].isna().equals(holed[["mach", "hot"]].isna().any(axis=1))
+    assert abs(plain["hot"].mean()) < 1e-6
+
+
 def test_conditions_that_wander_make_no_regimes() -> None:
     runs = _runs(2, 10, regimes=False)
     assert Regimes.find(runs, CONDITIONS, ("hot",)) is None

@@ -43,6 +43,18 @@ def test_features_are_what_a_plain_calculation_gives() -> None:
             assert found[1 + 2 * len(MEAN_WINDOWS) + 2 * n] == pytest.approx(slope, abs=1e-9)
 
 
+def test_what_is_missing_is_left_out() -> None:
+    values = np.arange(12.0)[:, None] * 2 + np.random.default_rng(0).normal(size=(12, 1))
+    values[[0, 1, 5, 9], 0] = [np.nan, np.nan, np.inf, np.nan]
+    found = run_features(pd.DataFrame({"unit": 1, "cycle": range(1, 13), "hot": values[:, 0]}), ("hot",))
+    known = np.isfinite(values[:, 0])
+    assert np.isnan(found[:2, 1 : 1 + len(MEAN_WINDOWS)]).all()
+    assert found[11, 1] == pytest.approx(values[7:12, 0][known[7:12]].mean())
+    slope = np.polyfit(np.flatnonzero(known), values[known, 0], 1)[0]
+    assert found[11, 1 + len(MEAN_WINDOWS)] == pytest.approx(slope)
+    assert np.isfinite(found[2:]).all()
+
+
 def test_units_never_seen_are_judged_well_and_intervals_hold_the_truth() -> None:
     model = RemainingLife.fit(_runs(2), seeds=1)
     assert model.sensors == ("hot", "noise")
@@ -55,9 +67,12 @@ def test_units_never_seen_are_judged_well_and_intervals_hold_the_truth() -> None
     true = np.array([left[unit] for unit in found.index])
     assert np.sqrt(np.mean((found["life"] - true) ** 2)) < 0.7 * true.std()
     inside = ((found["low"] <= true) & (true <= found["high"])).mean()
-    assert inside > 0.75
+    assert inside >= 0.8  # 27 of 30 are promised; fewer than 24 come in one of twenty
     assert (found["low"] <= found["life"]).all()
-    assert found["life"].between(0, model.cap).all()
+    assert (found["life"] <= found["high"]).all()
+    assert found.stack().between(0, model.cap).all()
+    with pytest.raises(ValueError, match="runs lack noise"):
+        model.predict(cut.drop(columns="noise"))
 
 
 def test_too_few_runs_teach_nothing() -> None:
