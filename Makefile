@@ -25,7 +25,7 @@ demo: setup servers  ## a simulated fleet, from the broker to the ticket; ends w
 test: setup servers  ## the test suite a person waits for (tests whose server is missing skip and say which)
 	$(BIN)/pytest -n 2 --dist loadfile $(ARGS)
 
-test-slow: setup servers  ## whole programs, walks of weeks and the console in a browser
+test-slow: setup servers  ## whole programs, walks of weeks, the console in a browser, long searches by made-up input
 	$(BIN)/pytest -n 2 --dist loadfile -m slow $(ARGS)
 
 check: setup  ## style, types, layers of the architecture, documentation
@@ -36,7 +36,7 @@ check: setup  ## style, types, layers of the architecture, documentation
 	$(BIN)/pytest -q tests/docs
 
 fuzz: setup  ## 100,000 inputs of any bytes to each decoder, and as many rules; with N=1000000 more
-	FLEETDX_FUZZ=$(or $(N),100000) $(BIN)/pytest -q tests/ingest/decoders/test_fuzz.py tests/diagnostics/test_rule_fuzz.py $(ARGS)
+	FLEETDX_FUZZ=$(or $(N),100000) $(BIN)/pytest -q -m 'not faults' tests/ingest/decoders/test_fuzz.py tests/diagnostics/test_rule_fuzz.py $(ARGS)
 
 test-faults: setup servers  ## crashes and outages: real processes, killed
 	$(BIN)/pytest -q -m faults $(ARGS)

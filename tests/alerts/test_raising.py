@@ -124,6 +124,7 @@ EVENTS = st.tuples(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(EVENTS, min_size=1, max_size=12))
 def test_whatever_is_told_severity_never_falls_while_an_alert_is_open(events: list[tuple[Any, ...]]) -> None:

@@ -218,6 +218,7 @@ def test_plain_names() -> None:
         plain_name("737-800")
 
 
+@pytest.mark.slow
 def test_a_fleet_of_many_rows_is_read_in_bounded_batches(tmp_path: Path) -> None:
     """Twenty thousand assets in a file of several blocks: the batches join up, the sample of times stays small."""
     rows = 20_000 * 8

@@ -170,6 +170,7 @@ _BODIES = (
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(body=_BODIES)
 def test_no_signed_body_is_an_error_of_ours_and_what_is_refused_changes_nothing(send: Send, body: bytes) -> None:
@@ -181,6 +182,7 @@ def test_no_signed_body_is_an_error_of_ours_and_what_is_refused_changes_nothing(
         assert answer.json()["reason"] in ("malformed", "unknown-ticket", "replayed", "too-large")
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(header=st.text(st.characters(codec="latin-1", exclude_characters="\r\n\0"), max_size=120))
 def test_no_header_is_an_error_of_ours(send: Send, header: str) -> None:

@@ -88,6 +88,7 @@ def test_a_file_that_another_process_holds_is_unavailable_until_it_is_released(t
     store.close()
 
 
+@pytest.mark.slow
 def test_a_full_disk_loses_nothing_that_was_acknowledged_and_passes(tmp_path: Path) -> None:
     command = [sys.executable, "-c", _FULL_DISK, str(tmp_path / "telemetry.duckdb")]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120)

@@ -360,6 +360,7 @@ def test_a_store_that_is_not_there_is_unavailable(name: str, tmp_path: Path) -> 
     store.close()
 
 
+@pytest.mark.slow
 def test_reading_twice_as_much_of_one_asset_takes_no_more_memory(make: Make) -> None:
     rows, chunk = 60_000, 3_000
     store = make()

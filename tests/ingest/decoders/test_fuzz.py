@@ -253,6 +253,7 @@ def test_no_sequence_of_messages_makes_a_decoder_raise(name: str, tmp_path: Path
     feed_all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "number"), [(name, number) for name in sorted(BOMBS) for number in range(len(BOMBS[name]))]
 )

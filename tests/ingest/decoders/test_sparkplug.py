@@ -393,6 +393,7 @@ def check(found: Decoded) -> None:
     str(found.rejects).encode()
 
 
+@pytest.mark.slow
 @settings(max_examples=300, deadline=None)
 @given(st.lists(st.tuples(PATHS, MESSAGES, st.booleans()), max_size=6))
 def test_no_sequence_of_messages_makes_it_raise(messages: list[tuple[str, bytes, bool]]) -> None:
