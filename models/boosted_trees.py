@@ -17,7 +17,7 @@ from models.arrays import Arrays
 from models.grid import Floats
 
 TREE_ARRAYS = ("base", "first", "feature", "threshold", "missing_left", "left", "right", "value")
-_ROWS_AT_ONCE = 20_000
+_ROWS_AT_ONCE = 1_000  # so that what is walked stays in cache
 _ROWS_WORTH_THREADS = 200_000
 
 
@@ -61,6 +61,8 @@ class BoostedTrees:
         # Threads that wait for each other cost more than they bring on few rows, most of all on a busy machine.
         with threadpool_limits(1 if len(matrix) < _ROWS_WORTH_THREADS else None, user_api="openmp"):
             grower.fit(matrix, truth)
+            sample = matrix[:: max(1, len(matrix) // 200)]
+            expected = grower.decision_function(sample)
         nodes = [stage[0].nodes for stage in grower._predictors]
         first = np.cumsum([0, *(len(tree) for tree in nodes)])[:-1]
         flat = np.concatenate(nodes)
@@ -77,8 +79,7 @@ class BoostedTrees:
             right=np.where(leaf, here, flat["right"] + offset).astype(np.intp),
             value=np.where(leaf, flat["value"], 0.0),
         )
-        sample = matrix[:: max(1, len(matrix) // 200)]
-        if not np.allclose(grown.log_odds(sample), grower.decision_function(sample), rtol=1e-6, atol=1e-9):
+        if not np.allclose(grown.log_odds(sample), expected, rtol=1e-6, atol=1e-9):
             raise RuntimeError("this version of scikit-learn keeps its trees in another way")
         return grown
 

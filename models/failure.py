@@ -37,6 +37,8 @@ MIN_FAILURES = 15
 FOLDS = 5
 RECENT_DAYS = 3
 TREES, LEAVES, ROWS_A_LEAF = 60, 7, 30
+SOUND_ROWS = 25_000
+"""Days without a failure ahead that trees learn from; of more, a share is drawn, and each day with one is kept."""
 
 _FORMAT = 2
 _NUMBERS = ("columns", "slope", "offset", "threshold")
@@ -126,6 +128,7 @@ class FailureModel:
         day = index.get_level_values(1).to_numpy()
         over = day <= day.max() - np.timedelta64(horizon_days, "D")
         matrix = wide[features].to_numpy(dtype=np.float64)
+        del wide
         modes = {}
         for name in names:
             truth = fails_within(index, failures[failures["what"] == name], horizon_days, zones)
@@ -134,7 +137,7 @@ class FailureModel:
             component = component_of_mode(name, maintenance, failures, zones)
             columns = tuple(i for i, feature in enumerate(features) if _concerns(feature, component))
             modes[name] = _learned(matrix, columns, truth, rows, index, budget, min_probability, seed)
-        usual = np.nanmedian(matrix[usable], axis=0)
+        usual = np.array([np.nanmedian(matrix[usable, number]) for number in range(len(features))])
         return cls(horizon_days, tuple(components), interval, coding, tuple(features), usual, min_completeness, modes)
 
     def thresholds(self) -> dict[str, float]:
@@ -266,19 +269,19 @@ def _among(index: pd.MultiIndex, sound: pd.DataFrame | None, mode: str) -> NDArr
 
 
 def _rolling(spread: Floats, days: int, *, average: bool) -> Floats:
-    """Return the sum, or the mean, of what is known of the last ``days`` days, today included."""
-    known = np.isfinite(spread)
-    total, number = (_window(array, days) for array in (np.where(known, spread, 0.0), known.astype(np.float64)))
+    """Return the sum, or the mean, of what is known of the last ``days`` days, today included.
+
+    Day by day, so that it does not depend on where the panel begins, as a difference of running sums would.
+    """
+    total, number = np.zeros(spread.shape), np.zeros(spread.shape)
+    for back in range(min(days, spread.shape[1])):
+        then = spread[:, : spread.shape[1] - back]
+        known = np.isfinite(then)
+        total[:, back:] += np.where(known, then, 0.0)
+        number[:, back:] += known
     with np.errstate(invalid="ignore", divide="ignore"):
         result = total / number if average else total
     return np.where(number > 0, result, np.nan)
-
-
-def _window(array: Floats, days: int) -> Floats:
-    sums = np.cumsum(array, axis=1)
-    before = np.zeros_like(sums)
-    before[:, days:] = sums[:, :-days] if days < sums.shape[1] else 0.0
-    return sums - before
 
 
 def _concerns(feature: str, component: str | None) -> bool:
@@ -311,19 +314,21 @@ def _learned(
     min_probability: float,
     seed: int,
 ) -> _Mode:
-    read = matrix[:, columns]
-
     def grown(which: NDArray[np.bool_]) -> BoostedTrees:
         return BoostedTrees.grown(
-            read[which], truth[which], trees=TREES, leaves=LEAVES, rows_a_leaf=ROWS_A_LEAF, seed=seed
+            read(which), truth[which], trees=TREES, leaves=LEAVES, rows_a_leaf=ROWS_A_LEAF, seed=seed
         )
 
+    def read(which: NDArray[np.bool_]) -> Floats:
+        return matrix[np.flatnonzero(which)[:, None], np.array(columns)]
+
+    telling = rows & (truth | _drawn(rows & ~truth, seed))
     fold = pd.factorize(index.get_level_values(0), sort=True)[0] % FOLDS
     unseen = np.full(len(matrix), np.nan)
     for number in np.unique(fold[rows]):
-        learning, judged = rows & (fold != number), rows & (fold == number)
+        learning, judged = telling & (fold != number), rows & (fold == number)
         if truth[learning].any() and not truth[learning].all():
-            unseen[judged] = grown(learning).log_odds(read[judged])
+            unseen[judged] = grown(learning).log_odds(read(judged))
     judged = rows & np.isfinite(unseen)
     if not judged.any() or len(np.unique(truth[judged])) < 2:
         raise ValueError("too few assets fail in this way to judge what was learned")
@@ -332,7 +337,19 @@ def _learned(
     risk = pd.Series(np.where(judged, _sigmoid(slope * unseen + offset), np.nan), index=index)
     sound = pd.Series(judged & ~truth, index=index)
     threshold = max(budget_threshold(risk, sound, _EVERY_DAY, budget), min_probability)
-    return _Mode(columns, grown(rows), slope, offset, threshold)
+    return _Mode(columns, grown(telling), slope, offset, threshold)
+
+
+def _drawn(sound: NDArray[np.bool_], seed: int) -> NDArray[np.bool_]:
+    """Return which of the sound rows are learned from: the same share in each fold, so that one line calibrates all.
+
+    Failures are rare, so that sound days beyond some ten times their number teach little (the design of case-control
+    studies: Prentice & Pyke, Biometrika 66, 1979); the line, which is fitted on all days, puts the odds right.
+    """
+    if sound.sum() <= SOUND_ROWS:
+        return sound
+    drawn: NDArray[np.bool_] = np.random.default_rng(seed).random(len(sound)) < SOUND_ROWS / sound.sum()
+    return sound & drawn
 
 
 def _informative(panel: pd.DataFrame) -> list[str]:

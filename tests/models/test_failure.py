@@ -8,9 +8,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from models import failure
 from models.derive import derived_panel
 from models.evaluation import average_precision, fails_within
-from models.failure import FAILURE, MIN_FAILURES, FailureModel
+from models.failure import FAILURE, MIN_FAILURES, FailureModel, failure_panel
 from models.panel import panel_index
 
 DAY = 86_400 * 10**9
@@ -189,3 +190,36 @@ def test_models_that_wear_out_differently_are_told_apart_by_the_register() -> No
         return average_precision(risks["LEAK"], failures[failures["what"] == "LEAK"], HORIZON)
 
     assert skill(attributes=attributes) > skill() + 0.1
+
+
+def test_a_share_of_the_sound_days_teaches_nearly_as_much_and_risks_stay_calibrated(
+    model: FailureModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(failure, "SOUND_ROWS", 1200)  # of some 4,400
+    fewer = _fit()
+    base, maintenance, failures = _fleet(1, announced=True)
+    truth = fails_within(base.index, failures[failures["what"] == "LEAK"], HORIZON)
+    for known in (model, fewer):
+        risk = known.risks(known.inputs(base, _derived(base), maintenance))["LEAK"]
+        there = risk.notna().to_numpy()
+        assert risk[there].mean() == pytest.approx(truth[there].mean(), rel=0.25)
+    all_days, some = (
+        average_precision(
+            known.risks(known.inputs(base, _derived(base), maintenance))["LEAK"],
+            failures[failures["what"] == "LEAK"],
+            HORIZON,
+        )
+        for known in (model, fewer)
+    )
+    assert some > all_days - 0.05
+    assert fewer.modes["LEAK"].trees.value.tolist() != model.modes["LEAK"].trees.value.tolist()
+
+
+def test_recent_days_do_not_depend_on_where_the_panel_begins() -> None:
+    base, _, _ = _fleet(0, announced=True)
+    base["temp.mean"] *= np.pi * 1e6
+    derived = _derived(base)
+    nothing = pd.DataFrame(index=base.index)
+    late = base.index.get_level_values(1) >= np.datetime64("2026-03-01")
+    whole = failure_panel(base, derived, nothing)[base.index.get_level_values(1) >= np.datetime64("2026-03-03")]
+    pd.testing.assert_frame_equal(failure_panel(base[late], derived.loc[whole.index], nothing), whole, check_exact=True)
