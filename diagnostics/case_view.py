@@ -70,10 +70,10 @@ def case_views(
     inputs = cases.reindex(today, fill_value=False)
     ranked = base.rank(inputs, expected)
     thresholds = {mode: bar for mode, bar in base.thresholds().items() if mode not in decided}
-    rows = ranked.to_numpy(dtype=np.float64)
+    rows, known_rows = ranked.to_numpy(dtype=np.float64), inputs["known"].to_numpy(dtype=bool)
     views = {}
     for number, (asset_id, shown) in enumerate(zip(asset_ids, base.shown(inputs), strict=True)):
-        known = bool(inputs["known"].iloc[number]) and settling.get(asset_id, 1) >= 1
+        known = bool(known_rows[number]) and settling.get(asset_id, 1) >= 1
         said = dict(zip(ranked.columns, rows[number].tolist(), strict=True)) if known else {}
         diagnoses = []
         for mode, bar in thresholds.items():

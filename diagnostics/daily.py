@@ -9,6 +9,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -33,10 +34,11 @@ from diagnostics.raw_days import raw_days
 from diagnostics.records import AnomalyScore, DailyFaultLog, DayOutcome, Diagnosis
 from diagnostics.rules import RuleSet
 from diagnostics.scoring import Scores, ToScore, without_incomplete
+from diagnostics.settling import Settling
 from diagnostics.shadow import shadow_scores
 from models.derive import LOOK_BACK_DAYS
 from models.ensemble import ENSEMBLE, Ensemble
-from models.labels import local_days
+from models.failure import RECENT_DAYS
 from models.panel import panel_index, panel_rows
 from models.renewals import Renewals
 from models.service import service_columns
@@ -71,7 +73,17 @@ class Begun:
     base: pd.DataFrame
     faults: pd.DataFrame
     panel: pd.DataFrame
+    """From day ``first`` on."""
+    first: date
     scored: Callable[[], tuple[pd.DataFrame, Scores | None]] | None = None
+
+
+class _Recent(NamedTuple):
+    """A group's panel of the days from ``first`` to ``last``, with the levels that were scored."""
+
+    first: date
+    last: date
+    panel: pd.DataFrame
 
 
 class DailyCycle:
@@ -98,7 +110,7 @@ class DailyCycle:
         self._for_readers, self._workers = for_readers, workers or ThisProcess()
         self._register, self._knowledge, self._rules, self._settings = register, knowledge, rules, settings
         self._store, self._ledger, self._hear = store, ledger, hear
-        self._recent: dict[tuple[str, str], tuple[date, pd.DataFrame]] = {}
+        self._recent: dict[tuple[str, str], _Recent] = {}
         self._sites = {asset.id: asset.site for asset in register.assets.values()}
 
     @property
@@ -129,33 +141,36 @@ class DailyCycle:
         """Read what a stretch needs, and begin to score it where the workers do. See ``stretch``."""
         days = sorted(due)
         base, faults = raw_days(self._store, asset_type, site, due, FAULT_LOOK_BACK_DAYS if self._for_readers else 0)
-        panel = self._with_past(asset_type, site, days, base)
         rules = self._rules.for_type(asset_type.id)
         back = max([rule.days for rule in rules], default=1)
         detectors: tuple[str, ...] = ()
         if model is not None:
             back = max(back, model.ensemble.persistence.n, WINDOW_DAYS)
             detectors = (ENSEMBLE, *sorted({n for rule in rules for n in rule.expression.detectors} - {ENSEMBLE}))
-        begun = Begun(asset_type, site, due, model, base, faults, panel)
-        if rules or model is not None:  # else nobody reads what the day means against other days
-            rows = base.index
-            assert isinstance(rows, pd.MultiIndex)
-            since = np.datetime64(days[0] - timedelta(days=back), "D")
-            reach = panel.index.get_level_values(1) >= since - np.timedelta64(LOOK_BACK_DAYS, "D")
-            begun.scored = self._workers.begin(
-                ToScore(
-                    panel=panel[reach],
-                    group=site.id,
-                    since=since,
-                    rows=rows,
-                    idle=idle_days(panel, asset_type).reindex(rows).to_numpy(dtype=bool),
-                    min_completeness=self._settings.daily.min_completeness,
-                    renewals=self._renewals(asset_type, site, panel, days[-1]),
-                    ensemble=model.ensemble if model is not None else None,
-                    detectors=detectors,
-                    explained=self._for_readers,
-                )
+        if not rules and model is None:  # nobody reads what the day means against other days
+            return Begun(asset_type, site, due, model, base, faults, base.sort_index(), days[0])
+        # Rules show their evidence beside what was normal in twice the look-back.
+        first = days[0] - timedelta(days=2 * LOOK_BACK_DAYS if rules else back + LOOK_BACK_DAYS)
+        panel = self._with_past(asset_type, site, first, days, base)
+        begun = Begun(asset_type, site, due, model, base, faults, panel, first)
+        rows = base.index
+        assert isinstance(rows, pd.MultiIndex)
+        since = np.datetime64(days[0] - timedelta(days=back), "D")
+        reach = panel.index.get_level_values(1) >= since - np.timedelta64(LOOK_BACK_DAYS, "D")
+        begun.scored = self._workers.begin(
+            ToScore(
+                panel=panel[reach],
+                group=site.id,
+                since=since,
+                rows=rows,
+                idle=idle_days(panel, asset_type).reindex(rows).to_numpy(dtype=bool),
+                min_completeness=self._settings.daily.min_completeness,
+                renewals=self._renewals(asset_type, site, panel, days[-1]),
+                ensemble=model.ensemble if model is not None else None,
+                detectors=detectors,
+                explained=self._for_readers,
             )
+        )
         return begun
 
     def finish(self, begun: Begun) -> Iterator[list[DayOutcome]]:
@@ -172,12 +187,13 @@ class DailyCycle:
         inputs = self._failure_inputs(model, panel, derived, base.index, site, days[-1])
         cases = self._case_inputs(model, derived, site, days[-1])
         of_day = base.index.get_level_values(1).to_numpy().astype("datetime64[D]")
+        settled = Settling(self._ledger, site, base.index.get_level_values(0).unique(), days)
         verdicts_of_days: dict[date, dict[str, AnomalyVerdict]] = {}
         for day in days:
             asset_ids = sorted(due[day])
             end = day_bounds(site.zone, day)[1]
             todays = base[of_day == np.datetime64(day, "D")]
-            settling = self._settling(site, day, asset_ids, end)
+            settling = settled.days_ago(day)
             verdicts: dict[str, AnomalyVerdict] = {}
             if model is not None and scored is not None:
                 verdicts = self._verdicts(model, scored, asset_ids, day, settling)
@@ -218,7 +234,7 @@ class DailyCycle:
                 diagnoses[asset_id] = merged(advised)
             verdicts_of_days[day] = verdicts
             if day == days[-1]:
-                self._remember(asset_type, site, panel, verdicts_of_days)
+                self._remember(begun, verdicts_of_days)
             logs = self._fault_logs(asset_type, site, day, faults, todays)
             yield [
                 DayOutcome(
@@ -234,22 +250,24 @@ class DailyCycle:
                 for log, features in logs
             ]
 
-    def _with_past(self, asset_type: AssetType, site: Site, days: Sequence[date], base: pd.DataFrame) -> pd.DataFrame:
-        """Return the panel of the group's last weeks, these days' new rows included."""
-        first, last = days[0] - timedelta(days=2 * LOOK_BACK_DAYS), days[-1]
-        key = (asset_type.id, site.id)
+    def _with_past(
+        self, asset_type: AssetType, site: Site, first: date, days: Sequence[date], base: pd.DataFrame
+    ) -> pd.DataFrame:
+        """Return the panel of the group from ``first`` on, these days' new rows included."""
+        last, key = days[-1], (asset_type.id, site.id)
         kept = self._recent.get(key)
         assets = [a.id for a in self._register.assets.values() if (a.asset_type, a.site) == key]
-        if kept is not None and kept[0] == days[0] - timedelta(days=1):
+        if kept is not None and kept.first <= first and kept.last == days[0] - timedelta(days=1):
             # The others' rows of these days, where they were recorded before and are done again for some.
             done = base.index.get_level_values(0).value_counts()
             others = sorted(set(assets).difference(done.index[done == len(days)]))
-            past = pd.concat([kept[1], self._ledger.history(others, days[0], last)]) if others else kept[1]
+            past = kept.panel[kept.panel.index.get_level_values(1) >= np.datetime64(first, "D")]
+            parts = [past, self._ledger.history(others, days[0], last), base] if others else [past, base]
         else:
-            past = self._ledger.history(assets, first, last)
-        past = past[past.index.get_level_values(1) >= np.datetime64(first, "D")]
-        past = past.drop(index=base.index, errors="ignore")
-        return pd.concat([past, base]).sort_index()
+            parts = [self._ledger.history(assets, first, last), base]
+        panel = pd.concat([part for part in parts if len(part)])
+        panel = panel[~panel.index.duplicated(keep="last")] if panel.index.has_duplicates else panel
+        return panel.sort_index()
 
     def _renewals(self, asset_type: AssetType, site: Site, panel: pd.DataFrame, last: date) -> Renewals | None:
         """Return what was renewed up to ``last``, of a type whose signals say what they speak of."""
@@ -293,8 +311,10 @@ class DailyCycle:
         if model is None or model.learned.failure is None:
             return None
         asset_ids = list(rows.get_level_values(0).unique())
+        since = rows.get_level_values(1).min() - np.timedelta64(RECENT_DAYS, "D")
+        recent = panel[panel.index.get_level_values(1) > since]
         return model.learned.failure.inputs(
-            without_incomplete(panel, self._settings.daily.min_completeness),
+            without_incomplete(recent, self._settings.daily.min_completeness),
             derived.iloc[derived.index.get_indexer(rows)],
             self._ledger.field_records(asset_ids, day_bounds(site.zone, last)[1] - 1)["maintenance"],
             dict.fromkeys(asset_ids, site.zone),
@@ -365,13 +385,8 @@ class DailyCycle:
             self._knowledge,
         )
 
-    def _remember(
-        self,
-        asset_type: AssetType,
-        site: Site,
-        panel: pd.DataFrame,
-        verdicts_of_days: Mapping[date, Mapping[str, AnomalyVerdict]],
-    ) -> None:
+    def _remember(self, begun: Begun, verdicts_of_days: Mapping[date, Mapping[str, AnomalyVerdict]]) -> None:
+        panel = begun.panel
         levels: defaultdict[str, list[tuple[str, date, float]]] = defaultdict(list)
         for day, verdicts in verdicts_of_days.items():
             for asset_id, verdict in verdicts.items():
@@ -383,34 +398,13 @@ class DailyCycle:
             at = panel_index([a for a, _, _ in known], [np.datetime64(day, "D") for _, day, _ in known])
             column[panel.index.get_indexer(at)] = [level for _, _, level in known]
             remembered[name] = column
-        self._recent[asset_type.id, site.id] = (max(verdicts_of_days), panel.assign(**remembered))
+        scores = pd.DataFrame(remembered, index=panel.index)
+        whole = pd.concat([panel.drop(columns=list(scores.columns), errors="ignore"), scores], axis=1)
+        self._recent[begun.asset_type.id, begun.site.id] = _Recent(begun.first, max(verdicts_of_days), whole)
 
     def forget(self) -> None:
         """Read the past from the ledger again: what was computed was not recorded."""
         self._recent.clear()
-
-    def _settling(self, site: Site, day: date, asset_ids: list[str], end: int) -> dict[str, int]:
-        """Return how many days ago each asset was last repaired or failed, of those that did; 0 is today.
-
-        It is 0 as well where that was after this day and is done with: what comes late of the days before a repair
-        raises nothing any more.
-        """
-        done_until: dict[str, date] = {}
-        for asset_id, done in self._ledger.done(asset_ids, day + timedelta(days=1), date.max):
-            done_until[asset_id] = max(done, done_until.get(asset_id, done))
-        until = day_bounds(site.zone, max(done_until.values()))[1] if done_until else end
-        kept = self._ledger.field_records(asset_ids, until - 1)
-        frames = [kept[kind][["asset_id", "time"]] for kind in ("failures", "maintenance")]
-        records = pd.concat(frames, ignore_index=True)
-        if records.empty:
-            return {}
-        records["day"] = local_days(records, dict.fromkeys(asset_ids, site.zone))
-        limit: NDArray[np.datetime64] | np.datetime64 = np.datetime64(day, "s")
-        if done_until:
-            limit = np.array([np.datetime64(done_until.get(name, day), "s") for name in records["asset_id"]])
-        latest = records[records["day"].to_numpy() <= limit].groupby("asset_id")["day"].max()
-        ago = (pd.Timestamp(day) - latest).dt.days.clip(lower=0)
-        return {str(asset_id): int(n) for asset_id, n in ago.items()}
 
     def _verdicts(
         self,

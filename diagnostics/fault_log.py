@@ -42,26 +42,30 @@ def daily_fault_log(
     ``features`` are the day's base features. A clear without a set, a set sent twice and events out of order are
     taken as they come: a fault stands from its first set to the next clear.
     """
+    entries = _entries(asset_type, zone, day, faults) if len(faults) else ()
+    return DailyFaultLog(
+        asset_id=asset_id,
+        day=day,
+        entries=entries,
+        exposure_hours=_known(features.get("exposure.hours")),
+        exposure_distance=_known(features.get("exposure.distance")),
+        completeness=features.get("completeness", 0.0),
+    )
+
+
+def _entries(asset_type: AssetType, zone: ZoneInfo, day: date, faults: pd.DataFrame) -> tuple[FaultLogEntry, ...]:
     start, end = day_bounds(zone, day)
     events: defaultdict[str, list[_Event]] = defaultdict(list)
-    names = ("code", "time", "state", "severity", "context") if len(faults) else ()
+    names = ("code", "time", "state", "severity", "context")
     for code, time, state, severity, context in zip(*(faults[name].tolist() for name in names), strict=True):
         if time < end:
             events[code].append(_Event(int(time), state == "set", severity, context))
     for of_one_code in events.values():
         of_one_code.sort(key=lambda event: event.time)  # stable: the set and the clear of one instant keep their order
-    entries = [
+    return tuple(
         entry
         for code in sorted(events)
         if (entry := _entry(asset_type, code, events[code], zone, start, end)) is not None
-    ]
-    return DailyFaultLog(
-        asset_id=asset_id,
-        day=day,
-        entries=tuple(entries),
-        exposure_hours=_known(features.get("exposure.hours")),
-        exposure_distance=_known(features.get("exposure.distance")),
-        completeness=features.get("completeness", 0.0),
     )
 
 

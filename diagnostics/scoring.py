@@ -117,17 +117,24 @@ def _standing(combined: pd.Series, ensemble: Ensemble) -> Floats:
 
 def without_incomplete(panel: pd.DataFrame, min_completeness: float) -> pd.DataFrame:
     """Make unknown what was measured on days too incomplete to say what the day was like."""
-    incomplete = panel["completeness"] < min_completeness
-    if not incomplete.any():
-        return panel
     measured = [c for c in panel.columns if c.rpartition(".")[2] in STATISTICS or c.startswith("exposure.")]
-    return panel.assign(**{name: panel[name].mask(incomplete) for name in measured})
+    return _unknown(panel, measured, panel["completeness"].to_numpy() < min_completeness)
 
 
 def _without_silent_zeros(panel: pd.DataFrame, min_completeness: float) -> pd.DataFrame:
     """Make unknown, on days too incomplete, the faults that were not seen: nobody was there to see them."""
-    incomplete = panel["completeness"] < min_completeness
-    if not incomplete.any():
-        return panel
     unseen = [c for c in panel.columns if c == "faults.novel" or (c.startswith("faults.") and c.endswith("count"))]
-    return panel.assign(**{name: panel[name].mask(incomplete & (panel[name] == 0)) for name in unseen})
+    return _unknown(panel, unseen, panel["completeness"].to_numpy() < min_completeness, when=0.0)
+
+
+def _unknown(panel: pd.DataFrame, names: list[str], rows: NDArray[np.bool_], when: float | None = None) -> pd.DataFrame:
+    """Return the panel with NaN in some rows of some columns, or in those of them that hold ``when``."""
+    if not rows.any() or not names:
+        return panel
+    some = np.flatnonzero(rows)
+    values = panel.iloc[some][names].to_numpy(dtype=np.float64)
+    changed = panel.copy()
+    changed.iloc[some, panel.columns.get_indexer(pd.Index(names))] = (
+        np.nan if when is None else np.where(values == when, np.nan, values)
+    )
+    return changed
