@@ -32,6 +32,9 @@ _ROWS = 500
 class DjangoLedger:
     """``diagnostics.ledger.Ledger`` on Django's tables."""
 
+    keeps_days = True
+    """Whether what was said on each day of an alert is kept, for people and for what the workshop finds."""
+
     def __init__(self) -> None:
         self._outcomes = Outcomes()
         self._asset_types: Mapping[str, str] = {}
@@ -76,7 +79,7 @@ class DjangoLedger:
     def _raise(self, outcomes: Sequence[DayOutcome]) -> None:
         """Bring alerts and tickets up to date."""
         note_speakers(outcomes, self._asset_types)
-        raise_alerts(under_review(outcomes))
+        raise_alerts(under_review(outcomes), keep_days=self.keeps_days)
         mark_repeats(self._outcomes.repeat_days)
 
     def _keep(self, outcomes: Sequence[DayOutcome]) -> None:
@@ -173,9 +176,10 @@ class DjangoLedger:
             return 0
         since = max(_instant(after), min(known.values()) - timedelta(milliseconds=1))
         closed = 0
-        for record in FieldRecord.objects.filter(at__gt=since, at__lte=_instant(until)).order_by("at", "pk"):
-            if record.asset_id in known and record.at >= known[record.asset_id]:
-                closed += close_repaired(record.asset_id, record.at, f"{record.kind}: {record.what}")
+        records = FieldRecord.objects.filter(at__gt=since, at__lte=_instant(until)).order_by("at", "pk")
+        for asset_id, at, kind, what in records.values_list("asset_id", "at", "kind", "what"):
+            if asset_id in known and at >= known[asset_id]:
+                closed += close_repaired(asset_id, at, f"{kind}: {what}")
         return closed
 
 

@@ -38,6 +38,8 @@ class _Day:
 class ColumnLedger(BacktestLedger):
     """A ``Ledger`` for one process and one walk: each asset-day is recorded once, and nothing of it is written."""
 
+    keeps_days = False
+
     def __init__(self) -> None:
         super().__init__()
         self._asset_ids: list[str] = []

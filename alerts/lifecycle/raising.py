@@ -24,8 +24,11 @@ from config.register import SEVERITIES
 from diagnostics.records import DayOutcome, Diagnosis
 
 
-def raise_alerts(outcomes: Sequence[DayOutcome]) -> None:
-    """Bring the alerts of these asset-days up to date. Doing it twice changes nothing."""
+def raise_alerts(outcomes: Sequence[DayOutcome], *, keep_days: bool = True) -> None:
+    """Bring the alerts of these asset-days up to date. Doing it twice changes nothing.
+
+    What was said on each day of an alert is kept for people, and for what the workshop finds, where ``keep_days``.
+    """
     assets = {outcome.log.asset_id for outcome in outcomes}
     open_alerts = {
         (alert.asset_id, alert.failure_mode): alert
@@ -39,14 +42,18 @@ def raise_alerts(outcomes: Sequence[DayOutcome]) -> None:
             alert = open_alerts.get(key)
             if alert is None and diagnosis.condition:
                 alert = _opened(diagnosis)
-                if alert is not None:
-                    open_alerts[key] = alert
+                if alert is None:
+                    continue
+                open_alerts[key] = alert
             elif alert is not None:
                 _observe(alert, diagnosis)
-                if alert.state == Alert.State.CLOSED:
-                    del open_alerts[key]  # a later day of these may open the next episode
-                    continue
-            if alert is not None:
+            else:
+                continue
+            if keep_days:
+                _note_day(alert, diagnosis)
+            if alert.state == Alert.State.CLOSED:
+                del open_alerts[key]  # a later day of these may open the next episode
+            else:
                 _suppress_or_ticket(alert, diagnosis, outcome.diagnoses, open_alerts.values(), holds)
 
 
@@ -74,7 +81,6 @@ def _opened(diagnosis: Diagnosis) -> Alert | None:
             alert.save()
     except IntegrityError:  # another scorer was first; its alert is the one
         alert = earlier.exclude(state=Alert.State.CLOSED).get()
-    _note_day(alert, diagnosis)
     return alert
 
 
@@ -98,10 +104,11 @@ def _observe(alert: Alert, diagnosis: Diagnosis) -> None:
         alert.closed_at, alert.closed_reason = diagnosis.known_at, "returned to normal"
     put(alert, after)
     alert.save()
-    _note_day(alert, diagnosis)
 
 
 def _note_day(alert: Alert, diagnosis: Diagnosis) -> None:
+    if diagnosis.day < alert.first_day:
+        return
     if not diagnosis.condition and alert.days.filter(day=diagnosis.day, condition=True).exists():
         return  # late data thinks otherwise; what somebody acts upon stays what it was
     AlertDay.objects.update_or_create(
