@@ -320,7 +320,8 @@ def _learned(
         )
 
     def read(which: NDArray[np.bool_]) -> Floats:
-        return matrix[np.flatnonzero(which)[:, None], np.array(columns)]
+        chosen: Floats = matrix[np.flatnonzero(which)[:, None], np.array(columns)]
+        return chosen
 
     telling = rows & (truth | _drawn(rows & ~truth, seed))
     fold = pd.factorize(index.get_level_values(0), sort=True)[0] % FOLDS
