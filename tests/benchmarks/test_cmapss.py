@@ -100,6 +100,22 @@ def test_training_units_are_judged_by_the_others_at_random_cycles(
     assert (found["share_within_interval"], found["interval_width"]) == (1, 5)
 
 
+def test_shares_held_are_told_by_predicted_life() -> None:
+    judged = pd.DataFrame(
+        [
+            (0, 0, 9, 8),
+            (30, 25, 35, 36),
+            (31, 25, 35, 26),
+            (125, 110, 125, 109),
+            (124, 110, 125, 124),
+            (124, 110, 125, 140),
+        ],
+        columns=["life", "low", "high", "true"],
+    )
+    assert cmapss.held_by_prediction(judged) == {"0-30": 0.5, "30-60": 1.0, "120-125": 0.5}
+    assert cmapss.figures(judged)["share_within_interval_below_cap"] == 0.6
+
+
 def test_nasas_layout_is_read_as_it_comes(tmp_path: Path) -> None:
     train, test, true = cmapss.read_subset(_folder(tmp_path, "FD003", sensors=20, holes=True), "FD003")
     assert list(train)[:6] == ["unit", "cycle", "setting1", "setting2", "setting3", "s1"]
