@@ -53,7 +53,7 @@ class Replayed(NamedTuple):
     why: str
 
 
-class _Read(msgspec.Struct):
+class _Read(msgspec.Struct, gc=False):
     """One message after decoding and validation."""
 
     message: Message
@@ -266,12 +266,14 @@ class Pipeline:
         tally.lost += decoded.lost
         if asset_id != UNKNOWN_ASSET:
             tally.hear(None if retained else now, decoded.online)
-        for other in decoded.offline:
-            if self._validator.unknown_asset(other) is None:
-                account.of(other).hear(None, False)
-        times = [time for _, time, _ in checked.measurements]
-        if checked.faults:
-            times += [fault.time for fault in checked.faults]
+        if decoded.offline:
+            for other in decoded.offline:
+                if self._validator.unknown_asset(other) is None:
+                    account.of(other).hear(None, False)
+        measurements, faults = checked.measurements, checked.faults
+        times = [time for _, time, _ in measurements]
+        if faults:
+            times += [fault.time for fault in faults]
         stored = len(times)
         first = newest = times[0] if times else None
         if stored > 1:
@@ -292,7 +294,7 @@ class Pipeline:
                     tally.late += sum(time < now - self._late for time in times) if stored > 1 else 1
                 if newest > now + _SECOND:
                     tally.ahead += 1
-        if checked.rejects:
+        if checked.rejects.counts:
             tally.flagged_values += max(0, len(checked.rejects) - checked.rejected)
             for reason, n in checked.rejects.counts.items():
                 tally.reasons[reason] = tally.reasons.get(reason, 0) + n

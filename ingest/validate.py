@@ -29,7 +29,7 @@ _new_measurement = cast("Callable[[tuple[object, ...]], Measurement]", partial(t
 Bounds = Mapping[str, tuple[float, float]]
 
 
-class Checked(msgspec.Struct):
+class Checked(msgspec.Struct, gc=False):
     """What of one message may be stored, and why the rest may not.
 
     ``rejected`` counts samples and faults of which nothing is stored; ``rejects`` gives reasons, also of single values.

@@ -3,8 +3,9 @@
 The rows of one unit are alike, so it is units that count: the bound is a quantile over units of which each weighs the
 same however many rows it has, and one more unit with an error without bound stands for the one to come. That holds the
 promised share for a new unit at a moment drawn as those given are (Lee, Barber & Willett, arXiv:2306.06342; with one
-row a unit it is the usual ceil((n + 1) coverage)-th smallest of n errors). An error is taken in means of the absolute
-errors of like predictions (Lei et al., JASA 113, 2018), so that the interval is as wide as it must be where it stands.
+row a unit it is the usual ceil((n + 1) coverage)-th smallest of n errors); nearly so where the errors come from models
+that learned from other units each, as by cross-validation. An error is taken in means of the absolute errors of like
+predictions (Lei et al., JASA 113, 2018), so that the interval is as wide as it must be where it stands.
 """
 
 from __future__ import annotations

@@ -104,7 +104,7 @@ class Request(NamedTuple):
     payload: bytes
 
 
-class Decoded(msgspec.Struct):
+class Decoded(msgspec.Struct, gc=False):
     """One payload's content.
 
     ``samples`` and ``faults`` are what could be read; ``rejected`` counts samples and faults of which nothing could be,
