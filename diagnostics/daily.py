@@ -9,7 +9,6 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
-from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -31,6 +30,7 @@ from diagnostics.forecast import Forecast, forecasts
 from diagnostics.heard import Heard
 from diagnostics.ledger import Ledger
 from diagnostics.raw_days import raw_days
+from diagnostics.recent import RecentWeeks, Weeks
 from diagnostics.records import AnomalyScore, DailyFaultLog, DayOutcome, Diagnosis
 from diagnostics.rules import RuleSet
 from diagnostics.scoring import Scores, ToScore, without_incomplete
@@ -72,18 +72,8 @@ class Begun:
     model: ActiveModel | None
     base: pd.DataFrame
     faults: pd.DataFrame
-    panel: pd.DataFrame
-    """From day ``first`` on."""
-    first: date
+    weeks: Weeks
     scored: Callable[[], tuple[pd.DataFrame, Scores | None]] | None = None
-
-
-class _Recent(NamedTuple):
-    """A group's panel of the days from ``first`` to ``last``, with the levels that were scored."""
-
-    first: date
-    last: date
-    panel: pd.DataFrame
 
 
 class DailyCycle:
@@ -110,7 +100,7 @@ class DailyCycle:
         self._for_readers, self._workers = for_readers, workers or ThisProcess()
         self._register, self._knowledge, self._rules, self._settings = register, knowledge, rules, settings
         self._store, self._ledger, self._hear = store, ledger, hear
-        self._recent: dict[tuple[str, str], _Recent] = {}
+        self._recent = RecentWeeks(ledger)
         self._sites = {asset.id: asset.site for asset in register.assets.values()}
 
     @property
@@ -148,11 +138,15 @@ class DailyCycle:
             back = max(back, model.ensemble.persistence.n, WINDOW_DAYS)
             detectors = (ENSEMBLE, *sorted({n for rule in rules for n in rule.expression.detectors} - {ENSEMBLE}))
         if not rules and model is None:  # nobody reads what the day means against other days
-            return Begun(asset_type, site, due, model, base, faults, base.sort_index(), days[0])
+            weeks = Weeks(days[0], days[-1], base.sort_index(), frozenset())
+            return Begun(asset_type, site, due, model, base, faults, weeks)
         # Rules show their evidence beside what was normal in twice the look-back.
         first = days[0] - timedelta(days=2 * LOOK_BACK_DAYS if rules else back + LOOK_BACK_DAYS)
-        panel = self._with_past(asset_type, site, first, days, base)
-        begun = Begun(asset_type, site, due, model, base, faults, panel, first)
+        named = None if rules or self._for_readers or model is None else _named(model)
+        group = (asset_type.id, site.id)
+        assets = [a.id for a in self._register.assets.values() if (a.asset_type, a.site) == group]
+        weeks = self._recent.with_new(group, assets, first, days, base, named)
+        begun, panel = Begun(asset_type, site, due, model, base, faults, weeks), weeks.panel
         rows = base.index
         assert isinstance(rows, pd.MultiIndex)
         since = np.datetime64(days[0] - timedelta(days=back), "D")
@@ -176,7 +170,7 @@ class DailyCycle:
     def finish(self, begun: Begun) -> Iterator[list[DayOutcome]]:
         """Yield the outcomes of what ``begin`` began, as ``stretch`` does."""
         asset_type, site, due, model = begun.asset_type, begun.site, begun.due, begun.model
-        days, base, faults, panel = sorted(begun.due), begun.base, begun.faults, begun.panel
+        days, base, faults, panel = sorted(begun.due), begun.base, begun.faults, begun.weeks.panel
         rules = self._rules.for_type(asset_type.id)
         derived, scored = panel.iloc[:0], None
         if begun.scored is not None:
@@ -233,7 +227,7 @@ class DailyCycle:
                 advised = with_advice(said, view, self._knowledge) if self._for_readers else said
                 diagnoses[asset_id] = merged(advised)
             verdicts_of_days[day] = verdicts
-            if day == days[-1]:
+            if day == days[-1] and begun.scored is not None:
                 self._remember(begun, verdicts_of_days)
             logs = self._fault_logs(asset_type, site, day, faults, todays)
             yield [
@@ -249,25 +243,6 @@ class DailyCycle:
                 )
                 for log, features in logs
             ]
-
-    def _with_past(
-        self, asset_type: AssetType, site: Site, first: date, days: Sequence[date], base: pd.DataFrame
-    ) -> pd.DataFrame:
-        """Return the panel of the group from ``first`` on, these days' new rows included."""
-        last, key = days[-1], (asset_type.id, site.id)
-        kept = self._recent.get(key)
-        assets = [a.id for a in self._register.assets.values() if (a.asset_type, a.site) == key]
-        if kept is not None and kept.first <= first and kept.last == days[0] - timedelta(days=1):
-            # The others' rows of these days, where they were recorded before and are done again for some.
-            done = base.index.get_level_values(0).value_counts()
-            others = sorted(set(assets).difference(done.index[done == len(days)]))
-            past = kept.panel[kept.panel.index.get_level_values(1) >= np.datetime64(first, "D")]
-            parts = [past, self._ledger.history(others, days[0], last), base] if others else [past, base]
-        else:
-            parts = [self._ledger.history(assets, first, last), base]
-        panel = pd.concat([part for part in parts if len(part)])
-        panel = panel[~panel.index.duplicated(keep="last")] if panel.index.has_duplicates else panel
-        return panel.sort_index()
 
     def _renewals(self, asset_type: AssetType, site: Site, panel: pd.DataFrame, last: date) -> Renewals | None:
         """Return what was renewed up to ``last``, of a type whose signals say what they speak of."""
@@ -386,7 +361,7 @@ class DailyCycle:
         )
 
     def _remember(self, begun: Begun, verdicts_of_days: Mapping[date, Mapping[str, AnomalyVerdict]]) -> None:
-        panel = begun.panel
+        panel = begun.weeks.panel
         levels: defaultdict[str, list[tuple[str, date, float]]] = defaultdict(list)
         for day, verdicts in verdicts_of_days.items():
             for asset_id, verdict in verdicts.items():
@@ -398,13 +373,11 @@ class DailyCycle:
             at = panel_index([a for a, _, _ in known], [np.datetime64(day, "D") for _, day, _ in known])
             column[panel.index.get_indexer(at)] = [level for _, _, level in known]
             remembered[name] = column
-        scores = pd.DataFrame(remembered, index=panel.index)
-        whole = pd.concat([panel.drop(columns=list(scores.columns), errors="ignore"), scores], axis=1)
-        self._recent[begun.asset_type.id, begun.site.id] = _Recent(begun.first, max(verdicts_of_days), whole)
+        self._recent.keep((begun.asset_type.id, begun.site.id), begun.weeks, remembered)
 
     def forget(self) -> None:
         """Read the past from the ledger again: what was computed was not recorded."""
-        self._recent.clear()
+        self._recent.forget()
 
     def _verdicts(
         self,
@@ -446,6 +419,13 @@ def idle_days(panel: pd.DataFrame, asset_type: AssetType) -> pd.Series:
     if asset_type.operating is None or "exposure.hours" not in panel:
         return pd.Series(False, index=panel.index)
     return panel["exposure.hours"] == 0
+
+
+def _named(model: ActiveModel) -> frozenset[str]:
+    """Return what a model and its candidate read by name, with what that is derived from."""
+    features = [*model.ensemble.features, *(model.learned.failure.features if model.learned.failure else ())]
+    named = frozenset(features) | {feature.rpartition(".")[0] for feature in features}
+    return named | _named(model.candidate) if model.candidate is not None else named
 
 
 def _deviations(row: pd.Series) -> dict[str, float]:

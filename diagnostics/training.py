@@ -25,7 +25,7 @@ from models.derive import derived_panel
 from models.drift import drift
 from models.ensemble import Ensemble, further_columns
 from models.failure import FailureModel
-from models.features import STATISTICS
+from models.features import copies
 from models.labels import healthy_days
 from models.persistence import Persistence
 from models.registry import Registry, data_hash
@@ -183,7 +183,7 @@ class Trainer:
             sound=sound,
         )
         healthy &= ~idle_days(base, asset_type)
-        known = without_incomplete(_without_copies(base), self._settings.daily.min_completeness)
+        known = without_incomplete(base.drop(columns=copies(base)), self._settings.daily.min_completeness)
         derived = derived_panel(
             known,
             groups,
@@ -291,19 +291,6 @@ class Trainer:
                 known = history[history["completeness"] >= self._settings.daily.min_completeness]
                 self._days_known[asset_type.id] = {_date(at) for at in known.index.get_level_values(1).unique()}
         return self._days_known[asset_type.id]
-
-
-def _without_copies(base: pd.DataFrame) -> pd.DataFrame:
-    """Leave out statistics that say what the mean says, or nothing, as of days with one sample: no model reads them."""
-    copies = []
-    for name in base.columns:
-        signal, _, statistic = name.rpartition(".")
-        mean = f"{signal}.mean"
-        if statistic in STATISTICS and name != mean and mean in base:
-            values = base[name].to_numpy()
-            if np.isnan(values).all() or np.array_equal(values, base[mean].to_numpy(), equal_nan=True):
-                copies.append(name)
-    return base.drop(columns=copies)
 
 
 def _date(at: pd.Timestamp) -> date:

@@ -72,6 +72,19 @@ def base_panel(
     return pd.DataFrame(columns, index=asset_days)
 
 
+def copies(base: pd.DataFrame) -> list[str]:
+    """Return the statistics that say what the mean says, or nothing, as of days with one sample."""
+    found = []
+    for name in base.columns:
+        signal, _, statistic = name.rpartition(".")
+        mean = f"{signal}.mean"
+        if statistic in STATISTICS and name != mean and mean in base:
+            values = base[name].to_numpy()
+            if np.isnan(values).all() or np.array_equal(values, base[mean].to_numpy(), equal_nan=True):
+                found.append(name)
+    return found
+
+
 class _RowFinder:
     """Finds the row of an asset-day from an asset and an instant."""
 
