@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import closing
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -14,7 +15,7 @@ from memory_ledger import MemoryLedger
 from small_fleet import BERLIN, Fleet, closed, days, rule_set, settings
 
 from config.operating_day import NS, day_bounds
-from diagnostics.records import AnomalyScore, AssetDay, Contribution
+from diagnostics.records import AnomalyScore, AssetDay, Contribution, DayOutcome
 
 pytestmark = pytest.mark.usefixtures("tables")
 
@@ -66,8 +67,8 @@ def test_what_fails_on_the_way_leaves_nothing_behind(monkeypatch: pytest.MonkeyP
     from alerts import ledger as module
     from alerts.models import Alert, AssetDayRun, Ticket
 
-    def broken(outcomes: object) -> None:
-        original(outcomes)  # type: ignore[arg-type]
+    def broken(outcomes: Sequence[DayOutcome], *, keep_days: bool) -> None:
+        original(outcomes, keep_days=keep_days)
         raise OSError("disk full")
 
     original = module.raise_alerts
