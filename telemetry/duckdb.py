@@ -88,6 +88,7 @@ class DuckDBStore:
             self.close()
             raise StoreUnavailable(f"cannot open {self._path}: {error}") from error
         self._series = {(asset_id, signal): number for asset_id, signal, number in rows}
+        self._rows.clear()  # the file may be another one by now
 
     def close(self) -> None:
         """Write everything into the file and release it."""

@@ -164,3 +164,25 @@ def test_any_selection_of_signals_is_stored_and_a_bounded_number_remembered(
         at = row.time % 1000
         expected = {name: ord(name) + at for name in selections[at]}
         assert {name: value for name in names if not isnan(value := getattr(row, name))} == expected
+
+
+def test_a_file_put_in_the_place_of_the_former_has_its_own_series(tmp_path: Path) -> None:
+    paths = [tmp_path / name for name in ("telemetry.duckdb", "restored.duckdb")]
+    for path, first in zip(paths, ("rpm", "oil"), strict=True):
+        store = DuckDBStore(path)
+        store.open()
+        for signal in (first, "rpm", "oil"):  # numbered in the order in which they come
+            store.write([Measurement("bus-1", 1, {signal: 1.0})], [])
+            store.write([Measurement("bus-1", 2, {signal: 2.0})], [])
+        store.close()
+    store = DuckDBStore(paths[0])
+    store.open()
+    store.write([Measurement("bus-1", 3, {"rpm": 3.0})], [])
+    store.write([Measurement("bus-1", 4, {"rpm": 4.0})], [])
+    store.close()
+    paths[1].replace(paths[0])
+    store.open()
+    store.write([Measurement("bus-1", 5, {"rpm": 5.0})], [])
+    [frame] = store.read_measurements(["bus-1"], ["rpm", "oil"], 3, 9)
+    store.close()
+    assert frame["rpm"].tolist() == [5.0]
