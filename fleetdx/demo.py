@@ -137,6 +137,8 @@ class Demo:
             else:
                 self._say_result(scenario, installation, result)
             if not once:
+                assert simulator.stdin is not None
+                simulator.stdin.close()  # it goes on live
                 self._serve(stack, program, installation, tickets)
 
     def _interrupted(self) -> None:
@@ -205,7 +207,12 @@ class Demo:
         ]  # fmt: skip
         with (self._folder / "simulator.log").open("ab") as errors:
             process = subprocess.Popen(
-                command, stdout=subprocess.PIPE, stderr=errors, text=True, preexec_fn=die_with_parent
+                command,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=errors,
+                text=True,
+                preexec_fn=die_with_parent,
             )
         try:
             yield process

@@ -2,7 +2,7 @@
 
 Says what it does as JSON lines on standard output: ``{"sent": n, "of": m}`` while the history goes out,
 ``{"history": "sent", "messages": n}`` when the broker has acknowledged all of it, and, live, ``{"now": ns}`` for each
-step.
+step. It goes on live when a line comes on standard input, or that ends.
 """
 
 from __future__ import annotations
@@ -87,6 +87,7 @@ def main() -> None:
     write_tally(tally, options.truth)
     _tell(history="sent", messages=sent)
     if options.live:
+        sys.stdin.readline()
         _live(publisher, fleet, options.live)
     publisher.close()
 

@@ -111,6 +111,19 @@ def test_no_process_is_left_when_the_demo_has_ended(undisturbed: Run) -> None:
     assert processes_on(undisturbed.folder) == []
 
 
+def test_what_comes_live_is_in_no_figure_of_the_history(scratch: Path) -> None:
+    log, options = scratch / "demo.log", ["--json", "--port", free_port(), "--start", _START, "--days", _DAYS]
+    process = started("demo", "--data", scratch / "live", *options, log=log)
+    try:
+        wait_until(lambda: "published" in log.read_text() or process.poll() is not None, within=300)
+        [report] = [json.loads(line) for line in log.read_text().splitlines() if line.startswith("{")]
+    finally:
+        process.send_signal(signal.SIGTERM)
+        process.wait(60)
+    assert report["published"] == report["stored"] + report["duplicates"] + report["quarantined"]
+    assert report["lost"] == 0
+
+
 @pytest.mark.faults
 def test_killed_at_any_moment_it_goes_on_to_the_same_result(undisturbed: Run, scratch: Path) -> None:
     folder = scratch / "killed"
