@@ -29,7 +29,8 @@ from fleetdx.servers import mosquitto
 from fleetdx.servers.process import ServerProcess, free_port
 from ingest.accounting import Accounting
 from ingest.codec_link import CodecLink
-from ingest.link import Delivery, LinkLost
+from ingest.link import Delivery, LinkLost, Listener
+from ingest.message import Message
 from ingest.mqtt import Subscriber
 from ingest.pipeline import Pipeline
 from ingest.quarantine import KEPT_BYTES
@@ -299,3 +300,48 @@ def test_a_broker_that_falls_silent_is_noticed_and_taken_up_again(
             gateway.send(f"{topic_prefix}/bus-1/telemetry", f'{{"seq": 0, "ts": {now}, "signals": {{"rpm": 1}}}}')
             gateway.finish()
             until(lambda: accounting.counters().stored == 1)
+
+
+class Broken:
+    """A link whose first connection is lost before anything that came by it is acknowledged."""
+
+    def __init__(self, _settings: Mqtt, _filters: object, listener: Listener, _most: int) -> None:
+        self.listener, self.connects, self.acknowledged = listener, 0, list[tuple[int, int]]()
+        Broken.made = self
+
+    made: Broken
+    stored: Callable[[], int]
+
+    def connect(self) -> None:
+        self.connects += 1
+        self.listener.connected(session_kept=True)
+        message = Message("fleet/bus-1/telemetry", b'{"ts": %d, "signals": {"rpm": 1}}' % (time.time() * 1000))
+        if self.connects < 3:
+            self.listener.arrived([Delivery(message, 6 + self.connects)])
+
+    def serve(self, wait: float) -> None:
+        time.sleep(wait)
+        if self.connects == 1:
+            until(lambda: Broken.stored() == 1)
+            raise LinkLost("as it is told to be")
+
+    def acknowledge(self, packets: Sequence[int]) -> None:
+        self.acknowledged += [(self.connects, packet) for packet in packets]
+
+    def publish(self, topic: str, payload: bytes) -> None:
+        raise AssertionError((topic, payload))
+
+    def wake(self) -> None: ...
+    def disconnect(self) -> None: ...
+    def close(self) -> None: ...
+
+
+def test_what_came_by_an_earlier_connection_is_not_acknowledged_on_the_next(
+    register: Register, accounting: Accounting, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ingest.codec_link.CodecLink", Broken)
+    Broken.stored = lambda: accounting.counters().stored
+    with subscriber_of(Mqtt(client="mqtt5"), register, accounting):
+        until(lambda: Broken.stored() == 2)
+        until(lambda: bool(Broken.made.acknowledged))
+    assert Broken.made.acknowledged == [(2, 8)]  # in the meantime the broker may have given 7 to another message

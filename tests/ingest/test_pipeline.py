@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from config.register import Asset, Register
 from ingest.accounting import Accounting
@@ -66,6 +67,25 @@ def test_a_batch_is_stored_counted_and_noted_by_day(
     assert days == [("bus-1", date(2026, 9, 21), 2, 1), ("bus-2", date(2026, 9, 21), 2, 0)]
     assert accounting.status()[0].online is True
     assert accounting.status()[0].heard == NOW
+
+
+def test_late_samples_and_clocks_ahead_are_counted_and_a_day_knows_its_first_and_last(
+    real_store: TelemetryStore, accounting: Accounting, pipeline_on: Make
+) -> None:
+    def taken(seq: int, *minutes: float, retained: bool = False) -> Message:
+        samples = [{"ts": MS + int(ago * 60_000), "signals": {"rpm": 1}} for ago in minutes]
+        body = samples[0] if len(samples) == 1 else {"samples": samples}
+        return replace(message("telemetry", seq=seq, **body), retained=retained)
+
+    pipeline = pipeline_on(real_store, accounting, late_after_minutes=30)
+    pipeline.take([taken(0, -31), taken(1, -29), taken(2, -40, -35, -1), taken(3, 0.05), taken(4, -32, retained=True)])
+    counters = accounting.counters()
+    assert (counters.stored, counters.late, counters.ahead, counters.quarantined) == (7, 3, 1, 0)
+    [day] = accounting.arrivals()
+    assert (day.measurements, day.first, day.last) == (7, NOW - 40 * 60 * 10**9, NOW + 3 * 10**9)
+    pipeline.take([taken(5, -50, 0.5)])
+    [day] = accounting.arrivals()
+    assert (day.first, day.last) == (NOW - 50 * 60 * 10**9, NOW + 30 * 10**9)
 
 
 def test_a_message_that_comes_again_is_a_duplicate(

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -70,6 +71,12 @@ def test_a_batch_is_a_line_each_and_every_number_a_float(batch: list[Measurement
     assert text.count("\n") == len(holding)
     for line, (asset_id, time, values) in zip(text.splitlines() if holding else [], holding, strict=True):
         assert read(line) == Line("telemetry", {"asset_id": asset_id}, values, time)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
+def test_a_number_that_is_not_finite_makes_no_line(value: float) -> None:
+    with pytest.raises(ValueError, match="not finite"):
+        measurement_text([Measurement("bus-1", 1, {"nine": 9.0}), Measurement("bus-1", 2, {"nine": value})])
 
 
 def test_other_kinds_of_numbers_are_written_as_floats() -> None:
