@@ -30,7 +30,7 @@ import numpy as np
 from fleetdx.servers.process import ServerProcess, free_port
 from telemetry.duckdb import DuckDBStore
 from telemetry.influxdb import InfluxDBStore
-from telemetry.records import Measurement
+from telemetry.records import Measurements
 from telemetry.store import TelemetryStore
 
 MINUTE = 60 * 10**9
@@ -40,16 +40,16 @@ LIVE_MINUTES = 60
 Place = Callable[[Path], TelemetryStore]
 
 
-def samples(assets: int, signals: int, minutes: range) -> Iterator[Measurement]:
+def samples(assets: int, signals: int, minutes: range) -> Iterator[Measurements]:
     """All assets minute by minute, as they arrive; the same minutes give the same values."""
     names = [f"signal_{s}" for s in range(signals)]
     for minute in minutes:
         values = np.random.default_rng(minute).normal(50, 5, (assets, signals)).round(3).tolist()
         for asset in range(assets):
-            yield Measurement(f"A{asset:05}", START + minute * MINUTE, dict(zip(names, values[asset], strict=True)))
+            yield Measurements.at(f"A{asset:05}", START + minute * MINUTE, dict(zip(names, values[asset], strict=True)))
 
 
-def write(store: TelemetryStore, measurements: Sequence[Measurement], batch: int) -> float:
+def write(store: TelemetryStore, measurements: Sequence[Measurements], batch: int) -> float:
     """Return the seconds that writing takes."""
     begin = time.perf_counter()
     for first in range(0, len(measurements), batch):

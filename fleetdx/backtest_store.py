@@ -30,7 +30,7 @@ from fleetdx.terminal import Report
 from ingest.accounting import DayArrivals
 from ingest.history import History
 from telemetry.memory import FAULT_COLUMNS
-from telemetry.records import FaultEvent, Measurement
+from telemetry.records import FaultEvent, Measurements
 from telemetry.store import StoreRejected
 
 _CODE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,31}")
@@ -77,7 +77,7 @@ class HistoryStore:
             self._database.close()
             self._database = None
 
-    def write(self, measurements: Sequence[Measurement], faults: Sequence[FaultEvent]) -> None:
+    def write(self, measurements: Sequence[Measurements], faults: Sequence[FaultEvent]) -> None:
         """Refuse: a history does not grow."""
         raise StoreRejected("a back-test reads a history and takes nothing in", stops_the_line=True)
 

@@ -167,7 +167,7 @@ class Pipeline:
         present = _present(self._store, read) if measurements or faults else set()
         [read] = self._write([read])
         checked = read.checked
-        taken = len(checked.measurements) + len(checked.faults)
+        taken = checked.taken
         flagged = max(0, len(checked.rejects) - checked.rejected)
         if (taken, checked.rejected, flagged) == (held.stored, held.samples, held.flagged):
             return Replayed(0, held.samples, str(checked.rejects))
@@ -181,11 +181,11 @@ class Pipeline:
         tally.quarantined += checked.rejected
         tally.flagged_values += flagged
         if held.asset_id == UNKNOWN_ASSET:
-            times = [m.time for m in checked.measurements] + [f.time for f in checked.faults]
-            self._is_new(account, read, max(times, default=None))  # its number was not noted when it came
+            self._is_new(account, read, max(_times(checked), default=None))  # its number was not noted when it came
         # Of what the store had, the day is noted all the same: a value beside may be new, or a crash came between.
-        for measurement in checked.measurements:
-            self._day(account, asset_id, measurement.time).measurements += (asset_id, measurement.time) not in present
+        for measured in checked.measurements:
+            for time in measured.times:
+                self._day(account, asset_id, time).measurements += (asset_id, time) not in present
         for fault in checked.faults:
             key = (fault.code, fault.time, fault.occurrence)
             self._day(account, asset_id, fault.time).faults += key not in present
@@ -255,7 +255,7 @@ class Pipeline:
                 return self._write(batch[:middle]) + self._write(batch[middle:])
             log.warning("The store refuses a message on %s: %s", batch[0].message.topic, error)
             checked = batch[0].checked
-            checked.refuse(Reject("store-refused", "payload", str(error)[:300]), len(measurements) + len(faults))
+            checked.refuse(Reject("store-refused", "payload", str(error)[:300]), checked.taken)
             checked.measurements, checked.faults = [], []
         return batch
 
@@ -270,10 +270,7 @@ class Pipeline:
             for other in decoded.offline:
                 if self._validator.unknown_asset(other) is None:
                     account.of(other).hear(None, False)
-        measurements, faults = checked.measurements, checked.faults
-        times = [time for _, time, _ in measurements]
-        if faults:
-            times += [fault.time for fault in faults]
+        times = _times(checked)
         stored = len(times)
         first = newest = times[0] if times else None
         if stored > 1:
@@ -288,10 +285,12 @@ class Pipeline:
         tally.stored += stored
         tally.quarantined += checked.rejected
         if first is not None and newest is not None:
-            self._note_days(account, asset_id, checked, first, newest)
+            self._note_days(account, asset_id, checked, first, newest, stored)
             if not retained:
-                if first < now - self._late:
-                    tally.late += sum(time < now - self._late for time in times) if stored > 1 else 1
+                if newest < now - self._late:
+                    tally.late += stored
+                elif first < now - self._late:
+                    tally.late += sum([time < now - self._late for time in times])
                 if newest > now + _SECOND:
                     tally.ahead += 1
         if checked.rejects.counts:
@@ -325,15 +324,16 @@ class Pipeline:
             numbering = account.sequences[key] = known.copy()
         return numbering.take(seq, newest)
 
-    def _note_days(self, account: Batch, asset_id: str, checked: Checked, first: int, newest: int) -> None:
+    def _note_days(self, account: Batch, asset_id: str, checked: Checked, first: int, newest: int, stored: int) -> None:
         count = self._day(account, asset_id, first)
         if newest < self._days[asset_id][1]:  # mostly all of a message is of one day
-            count.measurements += len(checked.measurements)
             count.faults += len(checked.faults)
+            count.measurements += stored - len(checked.faults)
             count.last = max(count.last, newest)
             return
-        for measurement in checked.measurements:
-            self._day(account, asset_id, measurement.time).measurements += 1
+        for measured in checked.measurements:
+            for time in measured.times:
+                self._day(account, asset_id, time).measurements += 1
         for fault in checked.faults:
             self._day(account, asset_id, fault.time).faults += 1
 
@@ -366,8 +366,8 @@ def _present(store: TelemetryStore, read: _Read) -> set[tuple[object, ...]]:
     found: set[tuple[object, ...]] = set()
     measurements, faults = read.checked.measurements, read.checked.faults
     if measurements:
-        times = {measurement.time for measurement in measurements}
-        names = sorted({name for measurement in measurements for name in measurement.values})
+        times = {time for measured in measurements for time in measured.times}
+        names = sorted({name for measured in measurements for name in measured.signals})
         for frame in store.read_measurements([read.asset_id], names, min(times), max(times) + 1):
             found |= {(read.asset_id, time) for time in frame["time"] if time in times}
     if faults:
@@ -375,6 +375,15 @@ def _present(store: TelemetryStore, read: _Read) -> set[tuple[object, ...]]:
         frame = store.read_faults([read.asset_id], min(f.time for f in faults), max(f.time for f in faults) + 1)
         found |= keys & set(zip(frame["code"], frame["time"], frame["occurrence"], strict=True))
     return found
+
+
+def _times(checked: Checked) -> Sequence[int]:
+    """Return the time of each sample and fault that may be stored."""
+    measurements, faults = checked.measurements, checked.faults
+    if len(measurements) == 1 and not faults:  # as it mostly is
+        return measurements[0].times
+    times = [time for _, _, of_block, _ in measurements for time in of_block]
+    return times + [fault.time for fault in faults]
 
 
 def _refused(

@@ -6,7 +6,7 @@ import re
 import sys
 from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
-from itertools import repeat
+from itertools import chain
 from math import isfinite
 from typing import cast
 
@@ -15,7 +15,7 @@ import msgspec
 from config.nearest import did_you_mean
 from config.register import SEVERITIES, AssetType, Register
 from ingest.decoders.decoder import MAX_NAME, Decoded, FaultReport, Reject, Rejects, Sample
-from telemetry.records import FaultEvent, Measurement
+from telemetry.records import FaultEvent, Measurements
 
 _CODE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,31}")
 _MINUTE = 60 * 1_000_000_000
@@ -24,8 +24,8 @@ _MAX_ADVISED = 1000
 """Known names among which the nearest is looked for, and unknown ones whose nearest is remembered: it takes time."""
 _ADVISED_A_MESSAGE = 3
 
-# ``Measurement._make`` without its step through Python.
-_new_measurement = cast("Callable[[tuple[object, ...]], Measurement]", partial(tuple.__new__, Measurement))
+# ``Measurements._make`` without its step through Python.
+_new_measurements = cast("Callable[[tuple[object, ...]], Measurements]", partial(tuple.__new__, Measurements))
 Bounds = Mapping[str, tuple[float, float]]
 
 
@@ -35,10 +35,15 @@ class Checked(msgspec.Struct, gc=False):
     ``rejected`` counts samples and faults of which nothing is stored; ``rejects`` gives reasons, also of single values.
     """
 
-    measurements: list[Measurement] = []
+    measurements: list[Measurements] = []
     faults: list[FaultEvent] = []
     rejected: int = 0
     rejects: Rejects = msgspec.field(default_factory=Rejects)
+
+    @property
+    def taken(self) -> int:
+        """Samples and faults that may be stored."""
+        return sum([len(times) for _, _, times, _ in self.measurements]) + len(self.faults)
 
     def refuse(self, reject: Reject, samples: int = 1) -> None:
         """Note that ``samples`` samples or faults are not taken."""
@@ -79,15 +84,18 @@ class Validator:
         oldest, newest = now - self._age, now + self._skew
         measurements = checked.measurements
         batch = decoded.samples
-        if len(batch) > 1 and _all_good(batch, oldest, newest, bounds):  # as they mostly are
-            times, signals, _ = zip(*batch, strict=True)
-            measurements += map(_new_measurement, zip(repeat(asset_id), times, signals, strict=False))
-            batch = ()
+        if len(batch) > 1:
+            together = _together(asset_id, batch, oldest, newest, bounds)
+            if together is not None:  # as it mostly is
+                measurements.append(together)
+                batch = ()
         for sample in batch:
             if oldest <= sample.time <= newest:
                 values = sample.values
                 if values and _all_within(values, bounds):  # as they mostly are
-                    measurements.append(_new_measurement((asset_id, sample.time, values)))
+                    measurements.append(
+                        _new_measurements((asset_id, tuple(values), (sample.time,), tuple(values.values())))
+                    )
                     continue
                 self._sample(asset_id, asset_type, bounds, sample, checked)
             else:
@@ -115,7 +123,7 @@ class Validator:
             else:
                 wrong.append(name)
         if good:
-            checked.measurements.append(Measurement(asset_id, sample.time, good))
+            checked.measurements.append(Measurements.at(asset_id, sample.time, good))
         elif wrong:
             checked.rejected += 1
         else:
@@ -162,20 +170,25 @@ class Validator:
         return advice
 
 
-def _all_good(samples: Sequence[Sample], oldest: int, newest: int, bounds: Bounds) -> bool:
-    """Whether all samples of a batch are of one shape and can be stored as they are: told by whole columns."""
-    times, values, _ = zip(*samples, strict=True)
-    if not (oldest <= min(times) and max(times) <= newest):
-        return False
-    names = tuple(values[0])
-    if not names or not all(map(names.__eq__, map(tuple, values))):
-        return False
-    for name, column in zip(names, zip(*[value.values() for value in values], strict=True), strict=True):
-        bound = bounds.get(name)
-        # NaN is neither less nor more than anything, but spoils a sum.
-        if bound is None or not (bound[0] <= min(column) and max(column) <= bound[1] and isfinite(sum(column))):
-            return False
-    return True
+def _together(
+    asset_id: str, samples: Sequence[Sample], oldest: int, newest: int, bounds: Bounds
+) -> Measurements | None:
+    """Return a batch where all of it is of one shape and can be stored as it is: told by whole columns."""
+    times, rows, _ = zip(*samples, strict=True)
+    signals = tuple(rows[0])
+    if not signals or not (oldest <= min(times) and max(times) <= newest):
+        return None
+    if list(chain.from_iterable(rows)) != [*signals] * len(rows):
+        return None
+    values = list(chain.from_iterable([row.values() for row in rows]))
+    # NaN is neither less nor more than anything, but spoils a sum.
+    if not isfinite(sum(values)):
+        return None
+    for place, signal in enumerate(signals):
+        bound, column = bounds.get(signal), values[place :: len(signals)]
+        if bound is None or not (bound[0] <= min(column) and max(column) <= bound[1]):
+            return None
+    return _new_measurements((asset_id, signals, times, values))
 
 
 def _all_within(values: Mapping[str, float], bounds: Bounds) -> bool:

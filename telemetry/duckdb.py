@@ -20,7 +20,7 @@ import pandas as pd
 import pyarrow as pa
 
 from config.operating_day import NS
-from telemetry.records import FaultEvent, Measurement
+from telemetry.records import FaultEvent, Measurements
 from telemetry.store import StoreRejected, StoreUnavailable, require_finite
 
 _DAY = 86_400 * NS
@@ -108,7 +108,7 @@ class DuckDBStore:
         except duckdb.Error as error:
             raise StoreRejected(f"{self._path}: {error}") from error
 
-    def write(self, measurements: Sequence[Measurement], faults: Sequence[FaultEvent]) -> None:
+    def write(self, measurements: Sequence[Measurements], faults: Sequence[FaultEvent]) -> None:
         """Merge all of it in one transaction; on return it is in the write-ahead log on disk."""
         require_finite(measurements, faults)
         with self._write_lock, self._cursor() as cursor:
@@ -131,20 +131,21 @@ class DuckDBStore:
             self._series |= new_series
 
     def _columns(
-        self, measurements: Sequence[Measurement], new_series: dict[tuple[str, str], int]
+        self, measurements: Sequence[Measurements], new_series: dict[tuple[str, str], int]
     ) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int64], npt.NDArray[np.float64]] | None:
         series: list[int] = []
+        times: list[int] = []
         sizes: list[int] = []
-        for asset_id, _, values in measurements:
-            names = tuple(values)
-            of_row = self._rows.get((asset_id, names)) or self._row(asset_id, names, new_series)
-            series += of_row
-            sizes.append(len(of_row))
+        for asset_id, signals, at, _ in measurements:
+            of_row = self._rows.get((asset_id, signals)) or self._row(asset_id, signals, new_series)
+            series += of_row * len(at)
+            times += at
+            sizes += [len(of_row)] * len(at)
         if not series:
             return None
         numbers = np.array(series, np.int32)
-        instants = np.repeat(np.array([time for _, time, _ in measurements], np.int64), sizes)
-        floats = np.fromiter(chain.from_iterable([v.values() for _, _, v in measurements]), np.float64, len(series))
+        instants = np.repeat(np.array(times, np.int64), sizes)
+        floats = np.fromiter(chain.from_iterable([values for _, _, _, values in measurements]), float, len(series))
         # Stable sort by (series, time), then keep the last of each key: the last wins, also within one batch.
         order = np.lexsort((instants, numbers))
         last = np.ones(order.size, dtype=bool)

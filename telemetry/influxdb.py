@@ -11,7 +11,6 @@ import io
 import re
 import zlib
 from collections.abc import Collection, Iterator, Sequence
-from operator import itemgetter
 from typing import Any
 from urllib.parse import urlencode
 
@@ -22,7 +21,7 @@ from urllib3.exceptions import HTTPError
 
 from telemetry.lineprotocol import fault_line, measurement_text
 from telemetry.memory import fault_frame
-from telemetry.records import FaultEvent, Measurement
+from telemetry.records import FaultEvent, Measurements
 from telemetry.store import StoreError, StoreRejected, StoreUnavailable, require_finite
 
 _LINES_A_REQUEST = 5_000
@@ -30,7 +29,6 @@ _ASSETS_A_QUERY = 200
 _ROWS_A_CHUNK = 20_000  # of the server's answer; bounds what one piece of CSV takes here
 _GZIP = 31  # zlib's number for gzip's framing
 _FARTHEST = (-(2**62), 2**62)
-_KEY = itemgetter(0, 1)  # of a measurement
 
 
 class InfluxDBStore:
@@ -61,12 +59,11 @@ class InfluxDBStore:
             self._client.close()
             self._client = None
 
-    def write(self, measurements: Sequence[Measurement], faults: Sequence[FaultEvent]) -> None:
+    def write(self, measurements: Sequence[Measurements], faults: Sequence[FaultEvent]) -> None:
         """Write lines in requests of bounded size; of equal keys within a batch the last stands last and wins."""
         measured = _merged(measurements)
-        starts = range(0, len(measured), _LINES_A_REQUEST)
         try:
-            texts = [measurement_text(measured[first : first + _LINES_A_REQUEST]) for first in starts]
+            texts = [measurement_text(some) for some in _by_requests(measured)]
         except ValueError:
             require_finite(measured, ())
             raise
@@ -227,14 +224,33 @@ def _by_status(status: int, text: str, where: str) -> StoreError:
     return StoreRejected(message)
 
 
-def _merged(measurements: Sequence[Measurement]) -> Sequence[Measurement]:
+def _merged(measurements: Sequence[Measurements]) -> Sequence[Measurements]:
     """Join records of one instant: within one request InfluxDB promises no order between equal points."""
-    if len(set(map(_KEY, measurements))) == len(measurements):
+    times_of: dict[str, set[int]] = {}
+    count = 0
+    for asset_id, _, times, _ in measurements:
+        of_asset = times_of.get(asset_id)
+        if of_asset is None:
+            of_asset = times_of[asset_id] = set()
+        of_asset.update(times)
+        count += len(times)
+    if sum(map(len, times_of.values())) == count:
         return measurements
     merged: dict[tuple[str, int], dict[str, float]] = {}
-    for asset_id, time, values in measurements:
-        merged.setdefault((asset_id, time), {}).update(values)
-    return [Measurement(*key, values) for key, values in merged.items()]
+    for measured in measurements:
+        for time, values in measured.rows():
+            merged.setdefault((measured.asset_id, time), {}).update(values)
+    return [Measurements.at(*key, values) for key, values in merged.items()]
+
+
+def _by_requests(measurements: Sequence[Measurements]) -> Iterator[Sequence[Measurements]]:
+    """Cut what is to be written into requests, of as many lines as it takes and what belongs to the last of them."""
+    first = lines = 0
+    for number, measured in enumerate(measurements, 1):
+        lines += len(measured.times)
+        if lines >= _LINES_A_REQUEST or number == len(measurements):
+            yield measurements[first:number]
+            first, lines = number, 0
 
 
 def _csv_pieces(response: Any, *, text: bool) -> Iterator[pd.DataFrame]:

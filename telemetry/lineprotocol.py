@@ -6,12 +6,12 @@ Source of the escaping rules: InfluxDB v2 documentation, "Line protocol", sectio
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Collection, Sequence
 from functools import lru_cache
 
 import msgspec
 
-from telemetry.records import FaultEvent, Measurement
+from telemetry.records import FaultEvent, Measurements
 
 _KEY = str.maketrans({",": r"\,", "=": r"\=", " ": r"\ "})
 _TEXT = str.maketrans({"\\": "\\\\", '"': r"\""})
@@ -31,37 +31,48 @@ def _key(text: str) -> str:
     return text.translate(_KEY).replace("%", "%%")
 
 
-def measurement_text(measurements: Iterable[Measurement]) -> str:
-    """Return a line, ended by a line feed, for each that has a value.
+def measurement_text(measurements: Collection[Measurements]) -> str:
+    """Return a line, ended by a line feed, for each instant that has a value.
 
     Every field is a float, since an integer would fix the field's type to integer. Raises ``ValueError`` where one is
     not finite.
     """
-    holding = [measurement for measurement in measurements if measurement.values]
-    if not holding:
-        return ""
     numbers: list[float] = []
-    for _, time, values in holding:
-        numbers += values.values()
-        numbers.append(time)
-    if len(holding) + list(map(type, numbers)).count(float) != len(numbers):  # not all values are as they mostly are
-        numbers = [number for _, time, values in holding for number in (*map(float, values.values()), time)]
+    lines: list[str] = []
+    count = 0
+    for asset_id, signals, times, values in measurements:
+        if signals:
+            line = (_remembered_line if len(signals) <= _LONGEST_REMEMBERED else _line)(asset_id, signals)
+            lines.append(line * len(times))
+            numbers += _rows(values, times, len(signals))
+            count += len(times)
+    if not numbers:
+        return ""
+    if count + list(map(type, numbers)).count(float) != len(numbers):  # not all values are as they mostly are
+        numbers = [
+            number
+            for _, signals, times, values in measurements
+            if signals
+            for number in _rows(list(map(float, values)), times, len(signals))
+        ]
     # All at once by msgspec, whose shortest text that reads back the same comes several times as fast as repr's, and
     # into all the lines at once.
     encoded = msgspec.json.encode(numbers)
     if b"n" in encoded:  # null: what JSON has for a number that is not finite
         raise ValueError("a value is not finite")
     texts = encoded[1:-1].decode().split(",")
-    lines = [
-        (_remembered_line if len(values) <= _LONGEST_REMEMBERED else _line)(asset_id, tuple(values))
-        for asset_id, _, values in holding
-    ]
     return "".join(lines) % tuple(texts)
 
 
-def measurement_line(measurement: Measurement) -> str:
-    """Return one line of a measurement that has a value."""
-    return measurement_text([measurement]).removesuffix("\n")
+def _rows(values: Sequence[float], times: Sequence[int], width: int) -> Sequence[float]:
+    """Return the values of each row and behind them its time."""
+    if len(times) == 1:
+        return [*values, times[0]]
+    rows: list[float] = [0.0] * (len(values) + len(times))
+    rows[width :: width + 1] = times
+    for place in range(width):
+        rows[place :: width + 1] = values[place::width]
+    return rows
 
 
 def fault_line(fault: FaultEvent) -> str:

@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterator, Sequence
 import numpy as np
 import pandas as pd
 
-from telemetry.records import FaultEvent, Measurement
+from telemetry.records import FaultEvent, Measurements
 from telemetry.store import require_finite
 
 FAULT_COLUMNS = ("asset_id", "code", "time", "occurrence", "state", "severity", "context")
@@ -32,19 +32,20 @@ class MemoryStore:
     def close(self) -> None:
         """Do nothing: what was written stays as long as the object."""
 
-    def write(self, measurements: Sequence[Measurement], faults: Sequence[FaultEvent]) -> None:
+    def write(self, measurements: Sequence[Measurements], faults: Sequence[FaultEvent]) -> None:
         """Store all of it; of equal keys the last wins."""
         require_finite(measurements, faults)
         with self._lock:
-            for measurement in measurements:
-                if not measurement.values:
+            for measured in measurements:
+                if not measured.signals:
                     continue
-                by_time = self._values[measurement.asset_id]
-                if measurement.time in by_time:
-                    by_time[measurement.time].update(measurement.values)
-                else:
-                    by_time[measurement.time] = dict(measurement.values)
-                    self._times.pop(measurement.asset_id, None)
+                by_time = self._values[measured.asset_id]
+                for time, values in measured.rows():
+                    if time in by_time:
+                        by_time[time].update(values)
+                    else:
+                        by_time[time] = values
+                        self._times.pop(measured.asset_id, None)
             for fault in faults:
                 self._faults[fault.asset_id, fault.code, fault.time, fault.occurrence] = fault
 

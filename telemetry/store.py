@@ -16,7 +16,7 @@ from typing import Protocol
 
 import pandas as pd
 
-from telemetry.records import FaultEvent, Measurement
+from telemetry.records import FaultEvent, Measurements
 
 
 class StoreError(Exception):
@@ -52,7 +52,7 @@ class TelemetryStore(Protocol):
     def close(self) -> None:
         """Release everything; what was written stays."""
 
-    def write(self, measurements: Sequence[Measurement], faults: Sequence[FaultEvent]) -> None:
+    def write(self, measurements: Sequence[Measurements], faults: Sequence[FaultEvent]) -> None:
         """Store all of it, durably, or raise. The order is free; of equal keys the last wins.
 
         Raises:
@@ -84,13 +84,14 @@ class TelemetryStore(Protocol):
         """Return the first and the last time of any record (ns), or ``None`` of an empty store."""
 
 
-def require_finite(measurements: Sequence[Measurement], faults: Sequence[FaultEvent]) -> None:
+def require_finite(measurements: Sequence[Measurements], faults: Sequence[FaultEvent]) -> None:
     """Raise ``StoreRejected`` where a value is NaN or infinite: it would spoil every mean that it enters."""
     # One look at the sum mostly does: no finite sum has a part that is not.
-    if not math.isfinite(sum(chain.from_iterable([values.values() for _, _, values in measurements]))):
-        for asset_id, time, values in measurements:
-            if not all(map(math.isfinite, values.values())):
-                raise StoreRejected(f"{asset_id} at {time} ns: a value is not finite")
+    if not math.isfinite(sum(chain.from_iterable([values for _, _, _, values in measurements]))):
+        for measured in measurements:
+            for time, values in measured.rows():
+                if not all(map(math.isfinite, values.values())):
+                    raise StoreRejected(f"{measured.asset_id} at {time} ns: a value is not finite")
     for fault in faults:
         if not all(map(math.isfinite, fault.context.values())):
             raise StoreRejected(f"fault {fault.code} of {fault.asset_id}: a value of its context is not finite")

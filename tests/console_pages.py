@@ -17,7 +17,7 @@ from diagnostics.records import AnomalyScore, Contribution, DayOutcome, FaultLog
 from fleetdx.data_folder import DataFolder
 from models.ensemble import ENSEMBLE
 from telemetry.memory import MemoryStore
-from telemetry.records import FaultEvent, Measurement
+from telemetry.records import FaultEvent, Measurements
 
 CAR = "EMU-01-A"
 """A car of Madrid."""
@@ -95,7 +95,7 @@ def fill(store: MemoryStore) -> None:
     duty = np.linspace(20, 60, len(times))
     store.write(
         [
-            Measurement(CAR, at, {"compressor_duty": float(value), "compressor_temp": 55.0})
+            Measurements.at(CAR, at, {"compressor_duty": float(value), "compressor_temp": 55.0})
             for at, value in zip(times, duty, strict=True)
         ],
         [FaultEvent(CAR, "A2102", at) for at in times[:: 24 * 3]],

@@ -25,7 +25,7 @@ from ingest.accounting import Accounting
 from ingest.batch import Batch, DayCount
 from models.registry import Registry
 from telemetry.memory import MemoryStore
-from telemetry.records import FaultEvent, Measurement
+from telemetry.records import FaultEvent, Measurements
 
 HOUR = 3600 * NS
 
@@ -148,13 +148,13 @@ class Fleet:
         for hour in range((end - start) // HOUR):
             values = {name: float(mean + rng.normal()) for name, mean in middle.items() if mean == mean}
             if hours is None or hour in hours:
-                samples.append(Measurement(asset_id, start + hour * HOUR, values))
+                samples.append(Measurements.at(asset_id, start + hour * HOUR, values))
         events = [
             FaultEvent(asset_id, code, start + int(hour * HOUR))
             for code, told in (faults or {}).items()
             for hour in told
         ]
-        times = [m.time for m in samples] + [e.time for e in events]
+        times = [time for m in samples for time in m.times] + [e.time for e in events]
         self.store.write(samples, events)
         batch = Batch()
         batch.days[asset_id, day] = DayCount(len(samples), len(events), min(times), max(times))

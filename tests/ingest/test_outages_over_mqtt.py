@@ -16,7 +16,7 @@ from fleetdx.servers.mosquitto import MosquittoServer
 from ingest.accounting import Accounting
 from ingest.spool import Spool
 from telemetry.memory import MemoryStore
-from telemetry.records import FaultEvent, Measurement
+from telemetry.records import FaultEvent, Measurements
 from telemetry.store import StoreRejected, StoreUnavailable, TelemetryStore
 
 
@@ -31,10 +31,10 @@ class Troubled(MemoryStore):
 
     def __init__(self) -> None:
         super().__init__()
-        self.trouble: Callable[[Sequence[Measurement]], None] = lambda _: None
+        self.trouble: Callable[[Sequence[Measurements]], None] = lambda _: None
         self.calls = 0
 
-    def write(self, measurements: Sequence[Measurement], faults: Sequence[FaultEvent]) -> None:
+    def write(self, measurements: Sequence[Measurements], faults: Sequence[FaultEvent]) -> None:
         self.calls += 1
         self.trouble(measurements)
         super().write(measurements, faults)
@@ -77,7 +77,7 @@ def test_while_the_store_is_away_nothing_is_acknowledged_and_afterwards_nothing_
 ) -> None:
     store = Troubled()
 
-    def away(_: Sequence[Measurement]) -> None:
+    def away(_: Sequence[Measurements]) -> None:
         raise StoreUnavailable("the server is away")
 
     with ingesting(mosquitto.port, topic_prefix, register, accounting, store, client=client) as thread:
@@ -112,11 +112,11 @@ def test_while_the_store_is_away_what_comes_is_kept_on_disk_acknowledged_and_lat
 ) -> None:
     store, written = Troubled(), list[float]()
 
-    def away(_: Sequence[Measurement]) -> None:
+    def away(_: Sequence[Measurements]) -> None:
         raise StoreUnavailable("the server is away")
 
-    def back(measurements: Sequence[Measurement]) -> None:
-        written.extend(measurement.values["rpm"] for measurement in measurements)
+    def back(measurements: Sequence[Measurements]) -> None:
+        written.extend(value for measured in measurements for value in measured.values)
 
     path = tmp_path / "spool.sqlite3"
     parts = (mosquitto.port, topic_prefix, register, accounting, store)
@@ -156,7 +156,7 @@ def test_a_full_spool_leaves_the_rest_to_the_broker_and_loses_nothing(
 ) -> None:
     store = Troubled()
 
-    def away(_: Sequence[Measurement]) -> None:
+    def away(_: Sequence[Measurements]) -> None:
         raise StoreUnavailable("the server is away")
 
     spool = Spool(tmp_path / "spool.sqlite3", 20_000)  # about a hundred of the four hundred
@@ -182,7 +182,7 @@ def test_a_store_that_comes_back_is_used_again_without_a_restart(
 ) -> None:
     store = Troubled()
 
-    def away_at_first(_: Sequence[Measurement]) -> None:
+    def away_at_first(_: Sequence[Measurements]) -> None:
         if store.calls <= 2:
             raise StoreUnavailable("the server is away")
 
@@ -202,7 +202,7 @@ def test_a_store_that_takes_nothing_at_all_ends_the_subscriber_and_keeps_the_mes
 ) -> None:
     store = Troubled()
 
-    def refuse(_: Sequence[Measurement]) -> None:
+    def refuse(_: Sequence[Measurements]) -> None:
         raise StoreRejected("no such bucket", stops_the_line=True)
 
     with ingesting(mosquitto.port, topic_prefix, register, accounting, store, client=client) as thread:
@@ -223,8 +223,8 @@ def test_a_defect_of_ours_costs_the_message_that_meets_it_and_no_other(
 ) -> None:
     store = Troubled()
 
-    def stumble(measurements: Sequence[Measurement]) -> None:
-        if any(measurement.values["rpm"] == 13 for measurement in measurements):
+    def stumble(measurements: Sequence[Measurements]) -> None:
+        if any(13 in measured.values for measured in measurements):
             raise ZeroDivisionError("division by zero")
 
     store.trouble = stumble

@@ -20,7 +20,7 @@ from ingest.decoders.decoder import Decoded, Sample
 from ingest.pipeline import Message, Pipeline, Report
 from telemetry.duckdb import DuckDBStore
 from telemetry.memory import MemoryStore
-from telemetry.records import FaultEvent, Measurement
+from telemetry.records import FaultEvent, Measurements
 from telemetry.store import StoreRejected, StoreUnavailable, TelemetryStore
 
 NOW = 1_790_000_000_000_000_000
@@ -193,11 +193,11 @@ class Troubled(MemoryStore):
 
     def __init__(self) -> None:
         super().__init__()
-        self.before: Callable[[Sequence[Measurement]], None] = lambda _: None
+        self.before: Callable[[Sequence[Measurements]], None] = lambda _: None
         self.after: Callable[[], None] = lambda: None
         self.calls = 0
 
-    def write(self, measurements: Sequence[Measurement], faults: Sequence[FaultEvent]) -> None:
+    def write(self, measurements: Sequence[Measurements], faults: Sequence[FaultEvent]) -> None:
         self.calls += 1
         self.before(measurements)
         super().write(measurements, faults)
@@ -241,8 +241,8 @@ def test_a_store_that_takes_nothing_at_all_stops_the_line(accounting: Accounting
 def test_what_the_store_refuses_is_found_and_the_rest_is_stored(accounting: Accounting, pipeline_on: Make) -> None:
     store = Troubled()
 
-    def refuse(measurements: Sequence[Measurement]) -> None:
-        if any(m.values.get("rpm") in (1003.0, 1011.0) for m in measurements):
+    def refuse(measurements: Sequence[Measurements]) -> None:
+        if any(value in (1003.0, 1011.0) for m in measurements for value in m.values):
             raise StoreRejected("field type conflict")
 
     store.before = refuse
@@ -298,7 +298,7 @@ def test_a_crash_at_any_moment_loses_nothing_and_counts_nothing_twice(
     """Each round opens the files anew, as the next process does, and the broker brings what was not acknowledged."""
 
     class CrashingStore(DuckDBStore):
-        def write(self, measurements: Sequence[Measurement], faults: Sequence[FaultEvent]) -> None:
+        def write(self, measurements: Sequence[Measurements], faults: Sequence[FaultEvent]) -> None:
             if crash and moment == "before the store":
                 raise Crash
             super().write(measurements, faults)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from config.register import Asset, AssetType, FaultCode, Register, Signal, Site, Text
 from ingest.decoders.decoder import Decoded, FaultReport, Sample
 from ingest.validate import Checked, Validator
-from telemetry.records import FaultEvent, Measurement
+from telemetry.records import FaultEvent, Measurements
 
 NOW = 1_790_000_000_000_000_000
 SECOND, DAY = 10**9, 86_400 * 10**9
@@ -36,7 +36,7 @@ def named(checked: Checked) -> list[tuple[str, str]]:
 
 def test_what_is_right_passes_unchanged(register: Register) -> None:
     checked = check(register, sample(rpm=1500.0, oil_temp=-1e30))
-    assert checked.measurements == [Measurement("bus-1", NOW, {"rpm": 1500.0, "oil_temp": -1e30})]
+    assert checked.measurements == [Measurements.at("bus-1", NOW, {"rpm": 1500.0, "oil_temp": -1e30})]
     checked = check(register, fault("F2", "major"))
     assert checked.faults == [FaultEvent("bus-1", "F2", NOW, 0, "set", "major", {"speed": 1.0})]
     assert (checked.rejected, len(checked.rejects)) == (0, 0)
@@ -60,7 +60,7 @@ def test_what_is_not_finite_never_passes_even_without_a_range(register: Register
 def test_the_wrong_value_is_left_out_and_the_rest_of_its_sample_stored(register: Register) -> None:
     decoded = sample(where="samples[4].", rpm=9999.0, oil_temp=88.0, rmp=1.0)
     checked = check(register, decoded)
-    assert checked.measurements == [Measurement("bus-1", NOW, {"oil_temp": 88.0})]
+    assert checked.measurements == [Measurements.at("bus-1", NOW, {"oil_temp": 88.0})]
     assert checked.rejected == 0
     assert named(checked) == [("out-of-range", "samples[4].signals.rpm"), ("unknown-signal", "samples[4].signals.rmp")]
     assert "did you mean 'rpm'" in str(checked.rejects)
@@ -84,7 +84,7 @@ def test_a_time_is_taken_from_the_greatest_age_to_the_allowed_skew(
         checked = check(register, decoded)
         assert [reject.reason for reject in checked.rejects] == ([reason] if reason else [])
         assert checked.rejected == (1 if reason else 0)
-        assert len(checked.measurements) + len(checked.faults) == (0 if reason else 1)
+        assert checked.taken == (0 if reason else 1)
 
 
 def test_an_asset_that_is_not_in_the_register_is_refused_with_the_nearest_that_is(register: Register) -> None:
@@ -101,7 +101,7 @@ def test_a_payload_that_names_another_asset_is_refused_in_full(register: Registe
     checked = check(register, decoded)
     assert (checked.rejected, checked.measurements, named(checked)) == (3, [], [("other-asset", "asset_id")])
     decoded.asset_id = "bus-1"
-    assert len(check(register, decoded).measurements) == 3
+    assert check(register, decoded).taken == 3
 
 
 def test_an_unknown_fault_code_is_refused_with_the_nearest_known(register: Register) -> None:
@@ -155,16 +155,16 @@ def test_whatever_passes_is_known_finite_in_range_and_in_time(
         faults=[FaultReport(NOW, code, "set", 0, severity, {}) for code, severity in faults],
     )
     checked = check(register, decoded)
-    assert len(checked.measurements) + len(checked.faults) + checked.rejected == len(samples) + len(faults)
-    for measurement in checked.measurements:
-        assert NOW - AGE <= measurement.time <= NOW + SKEW
-        assert measurement.values
-        assert set(measurement.values) <= {"rpm", "oil_temp"}
-        assert all(map(math.isfinite, measurement.values.values()))
-        assert 0 <= measurement.values.get("rpm", 0) <= 5000
+    assert checked.taken + checked.rejected == len(samples) + len(faults)
+    for time, values in (row for measured in checked.measurements for row in measured.rows()):
+        assert NOW - AGE <= time <= NOW + SKEW
+        assert values
+        assert set(values) <= {"rpm", "oil_temp"}
+        assert all(map(math.isfinite, values.values()))
+        assert 0 <= values.get("rpm", 0) <= 5000
     assert all(event.code in ("F1", "F2") for event in checked.faults)
     assert all(event.severity in ("", "info", "minor", "major", "critical") for event in checked.faults)
-    kept = sum(len(measurement.values) for measurement in checked.measurements)
+    kept = sum(len(measured.values) for measured in checked.measurements)
     assert kept == sum(len(values) for _, values in samples) or checked.rejects
 
 
@@ -186,6 +186,8 @@ def test_a_batch_is_judged_as_its_samples_are_one_by_one(samples: list[tuple[int
     single = [Sample(time, values, f"samples[{n}].") for n, (time, values) in enumerate(samples)]
     together = check(register, Decoded(samples=single))
     apart = [check(register, Decoded(samples=[one])) for one in single]
-    assert together.measurements == [m for one in apart for m in one.measurements]
+    assert [(m.asset_id, *row) for m in together.measurements for row in m.rows()] == [
+        (m.asset_id, *row) for one in apart for m in one.measurements for row in m.rows()
+    ]
     assert together.rejected == sum(one.rejected for one in apart)
     assert [str(r) for r in together.rejects][:20] == [str(r) for one in apart for r in one.rejects][:20]

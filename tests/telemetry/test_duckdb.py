@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from telemetry.duckdb import DuckDBStore
-from telemetry.records import Measurement
+from telemetry.records import Measurements
 from telemetry.store import StoreUnavailable
 
 _HOLD = """
@@ -28,12 +28,12 @@ _FULL_DISK = """
 import resource, signal, sys
 from pathlib import Path
 from telemetry.duckdb import DuckDBStore
-from telemetry.records import Measurement
+from telemetry.records import Measurements
 from telemetry.store import StoreUnavailable
 
 def batch(number):
     values = ((i, i * 7919 % 1000 / number) for i in range(20_000))
-    return [Measurement(f"bus-{i % 7}", number * 10**12 + i, {"rpm": value}) for i, value in values]
+    return [Measurements.at(f"bus-{i % 7}", number * 10**12 + i, {"rpm": value}) for i, value in values]
 
 def count():
     return sum(map(len, store.read_measurements([f"bus-{i}" for i in range(7)], ["rpm"], 0, 2**62)))
@@ -64,11 +64,11 @@ _WRITE_ON = """
 import sys
 from pathlib import Path
 from telemetry.duckdb import DuckDBStore
-from telemetry.records import Measurement
+from telemetry.records import Measurements
 store = DuckDBStore(Path(sys.argv[1]))
 store.open()
 for number in range(int(sys.argv[2]), 1_000_000):
-    store.write([Measurement("bus-1", number * 10**9 + i, {"rpm": float(number)}) for i in range(200)], [])
+    store.write([Measurements.at("bus-1", number * 10**9 + i, {"rpm": float(number)}) for i in range(200)], [])
     print(number, flush=True)
 """
 
@@ -111,9 +111,9 @@ def test_a_batch_that_fails_half_way_leaves_nothing(tmp_path: Path) -> None:
     store.open()
     beyond = 2**63  # no 64-bit column holds it
     with pytest.raises(OverflowError):
-        store.write([Measurement("bus-1", 1, {"rpm": 1.0}), Measurement("bus-1", beyond, {"rpm": 2.0})], [])
+        store.write([Measurements.at("bus-1", 1, {"rpm": 1.0}), Measurements.at("bus-1", beyond, {"rpm": 2.0})], [])
     assert store.span() is None
-    store.write([Measurement("bus-1", 1, {"oil": 1.0})], [])
+    store.write([Measurements.at("bus-1", 1, {"oil": 1.0})], [])
     assert [len(frame) for frame in store.read_measurements(["bus-1"], ["rpm", "oil"], 0, 9)] == [1]
     store.close()
 
@@ -152,7 +152,7 @@ def test_any_selection_of_signals_is_stored_and_a_bounded_number_remembered(
     store.open()
     for day in range(3):
         batch = [
-            Measurement(f"bus-{time % 2}", day * 1000 + time, {name: float(ord(name) + time) for name in chosen})
+            Measurements.at(f"bus-{time % 2}", day * 1000 + time, {name: float(ord(name) + time) for name in chosen})
             for time, chosen in enumerate(selections)
         ]
         store.write(batch, [])
@@ -172,17 +172,17 @@ def test_a_file_put_in_the_place_of_the_former_has_its_own_series(tmp_path: Path
         store = DuckDBStore(path)
         store.open()
         for signal in (first, "rpm", "oil"):  # numbered in the order in which they come
-            store.write([Measurement("bus-1", 1, {signal: 1.0})], [])
-            store.write([Measurement("bus-1", 2, {signal: 2.0})], [])
+            store.write([Measurements.at("bus-1", 1, {signal: 1.0})], [])
+            store.write([Measurements.at("bus-1", 2, {signal: 2.0})], [])
         store.close()
     store = DuckDBStore(paths[0])
     store.open()
-    store.write([Measurement("bus-1", 3, {"rpm": 3.0})], [])
-    store.write([Measurement("bus-1", 4, {"rpm": 4.0})], [])
+    store.write([Measurements.at("bus-1", 3, {"rpm": 3.0})], [])
+    store.write([Measurements.at("bus-1", 4, {"rpm": 4.0})], [])
     store.close()
     paths[1].replace(paths[0])
     store.open()
-    store.write([Measurement("bus-1", 5, {"rpm": 5.0})], [])
+    store.write([Measurements.at("bus-1", 5, {"rpm": 5.0})], [])
     [frame] = store.read_measurements(["bus-1"], ["rpm", "oil"], 3, 9)
     store.close()
     assert frame["rpm"].tolist() == [5.0]

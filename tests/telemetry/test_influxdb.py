@@ -14,10 +14,10 @@ import pytest
 from influx_server import Bucket, new_token, revoke_token, server_process
 
 from telemetry.influxdb import InfluxDBStore
-from telemetry.records import FaultEvent, Measurement
+from telemetry.records import FaultEvent, Measurements
 from telemetry.store import StoreRejected, StoreUnavailable
 
-SAMPLE = [Measurement("bus-1", 1_700_000_000_000_000_000, {"rpm": 20.0})]
+SAMPLE = [Measurements.at("bus-1", 1_700_000_000_000_000_000, {"rpm": 20.0})]
 
 
 def store(bucket: Bucket, *, timeout_s: float = 10.0) -> InfluxDBStore:
@@ -78,7 +78,7 @@ def test_a_field_that_someone_else_made_an_integer_is_refused_and_does_not_stop_
     with pytest.raises(StoreRejected) as refused:
         opened.write(SAMPLE, [])
     assert not refused.value.stops_the_line
-    opened.write([Measurement("bus-1", 1, {"oil": 1.0})], [])
+    opened.write([Measurements.at("bus-1", 1, {"oil": 1.0})], [])
     opened.close()
 
 
@@ -91,19 +91,19 @@ def test_a_server_that_was_killed_is_unavailable_until_it_is_back(tmp_path: Path
         server.kill()
         for _ in range(2):
             with pytest.raises(StoreUnavailable):
-                opened.write([Measurement("bus-1", 1, {"rpm": 1.0})], [])
+                opened.write([Measurements.at("bus-1", 1, {"rpm": 1.0})], [])
             with pytest.raises(StoreUnavailable):
                 opened.span()
         server.start(within=60)
         end = time.monotonic() + 20
         while True:  # it listens a moment before it is ready
             try:
-                opened.write([Measurement("bus-1", 1, {"rpm": 1.0})], [])
+                opened.write([Measurements.at("bus-1", 1, {"rpm": 1.0})], [])
                 break
             except StoreUnavailable:
                 assert time.monotonic() < end
                 time.sleep(0.1)
-        assert opened.span() == (1, SAMPLE[0].time)
+        assert opened.span() == (1, SAMPLE[0].times[0])
         opened.close()
     finally:
         server.stop()

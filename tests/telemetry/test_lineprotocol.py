@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from telemetry.lineprotocol import fault_line, measurement_line, measurement_text
-from telemetry.records import FaultEvent, Measurement
+from telemetry.lineprotocol import fault_line, measurement_text
+from telemetry.records import FaultEvent, Measurements
 
 # Names never hold a backslash (the configuration refuses it) nor a line break.
 NAMES = st.text(
@@ -56,17 +56,23 @@ def value_of(text: str) -> str | float:
 def test_a_measurement_of_any_names_is_one_line_that_reads_back(
     asset_id: str, time: int, values: dict[str, float]
 ) -> None:
-    line = measurement_line(Measurement(asset_id, time, values))
+    line = measurement_text([Measurements.at(asset_id, time, values)]).removesuffix("\n")
     assert "\n" not in line
     assert read(line) == Line("telemetry", {"asset_id": asset_id}, values, time)
 
 
-MEASUREMENTS = st.builds(Measurement, NAMES, TIMES, st.dictionaries(NAMES, NUMBERS | st.integers(-(2**53), 2**53)))
+@st.composite
+def some_measurements(draw: st.DrawFn) -> Measurements:
+    signals = tuple(draw(st.lists(NAMES, max_size=4, unique=True)))
+    times = draw(st.lists(TIMES, min_size=1, max_size=4))
+    numbers = NUMBERS | st.integers(-(2**53), 2**53)
+    count = len(signals) * len(times)
+    return Measurements(draw(NAMES), signals, times, draw(st.lists(numbers, min_size=count, max_size=count)))
 
 
-@given(st.lists(MEASUREMENTS, max_size=8))
-def test_a_batch_is_a_line_each_and_every_number_a_float(batch: list[Measurement]) -> None:
-    holding = [measurement for measurement in batch if measurement.values]
+@given(st.lists(some_measurements(), max_size=8))
+def test_a_batch_is_a_line_each_and_every_number_a_float(batch: list[Measurements]) -> None:
+    holding = [(measured.asset_id, *row) for measured in batch if measured.signals for row in measured.rows()]
     text = measurement_text(batch)
     assert text.count("\n") == len(holding)
     for line, (asset_id, time, values) in zip(text.splitlines() if holding else [], holding, strict=True):
@@ -76,12 +82,12 @@ def test_a_batch_is_a_line_each_and_every_number_a_float(batch: list[Measurement
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
 def test_a_number_that_is_not_finite_makes_no_line(value: float) -> None:
     with pytest.raises(ValueError, match="not finite"):
-        measurement_text([Measurement("bus-1", 1, {"nine": 9.0}), Measurement("bus-1", 2, {"nine": value})])
+        measurement_text([Measurements.at("bus-1", 1, {"nine": 9.0}), Measurements.at("bus-1", 2, {"nine": value})])
 
 
 def test_other_kinds_of_numbers_are_written_as_floats() -> None:
     values = {"a": np.float64(0.1), "b": True, "c": 3, "d": -0.0, "e": 5e-324, "f": 1.7976931348623157e308}
-    line = measurement_line(Measurement("bus-1", 1, values))
+    line = measurement_text([Measurements.at("bus-1", 1, values)]).removesuffix("\n")
     assert line == "telemetry,asset_id=bus-1 a=0.1,b=1.0,c=3.0,d=-0.0,e=5e-324,f=1.7976931348623157e308 1"
 
 
@@ -103,9 +109,9 @@ def test_a_fault_of_any_text_is_one_line_that_reads_back(
 @given(st.integers(-(10**9), 10**9))
 def test_a_whole_number_is_written_as_a_float(number: int) -> None:
     # A first value of 20 would make the field an integer for ever, and 20.5 be refused.
-    line = measurement_line(Measurement("a", 1, {"x": number}))
+    line = measurement_text([Measurements.at("a", 1, {"x": number})]).removesuffix("\n")
     assert re.fullmatch(r"telemetry,asset_id=a x=-?[0-9]+\.[0-9]+ 1|telemetry,asset_id=a x=-?[0-9.]+e\+?[0-9]+ 1", line)
 
 
 def test_a_measurement_without_values_makes_no_line() -> None:
-    assert measurement_text([Measurement("a", 1, {})]) == ""
+    assert measurement_text([Measurements.at("a", 1, {})]) == ""

@@ -19,7 +19,7 @@ from influx_server import Bucket
 
 import telemetry
 from fleetdx.servers.process import free_port
-from telemetry.records import FaultEvent, Measurement
+from telemetry.records import FaultEvent, Measurements
 from telemetry.store import StoreRejected, StoreUnavailable, TelemetryStore
 
 DAY = 86_400 * 10**9
@@ -92,12 +92,12 @@ def read(
 
 def test_what_is_written_is_read_exactly(store: TelemetryStore) -> None:
     values = {"a": 0.1 + 0.2, "b": 1.7976931348623157e308, "c": 5e-324, "d": -1 / 3, "e": 20.0, "f": 2.0**53 + 2}
-    store.write([Measurement("bus-1", 1_700_000_000_123_456_789, values)], [])
+    store.write([Measurements.at("bus-1", 1_700_000_000_123_456_789, values)], [])
     assert read(store, ["bus-1"], list(values)) == {("bus-1", 1_700_000_000_123_456_789): values}
 
 
 def test_writing_twice_changes_nothing(store: TelemetryStore) -> None:
-    measurements = [Measurement("bus-1", NOON + i, {"rpm": float(i), "oil": 80.0}) for i in range(50)]
+    measurements = [Measurements.at("bus-1", NOON + i, {"rpm": float(i), "oil": 80.0}) for i in range(50)]
     faults = [FaultEvent("bus-1", "F1", NOON + i, context={"rpm": float(i)}) for i in range(5)]
     store.write(measurements, faults)
     before = read(store, ["bus-1"], ["rpm", "oil"]), store.read_faults(["bus-1"], 0, 2**62)
@@ -108,15 +108,17 @@ def test_writing_twice_changes_nothing(store: TelemetryStore) -> None:
 
 
 def test_the_last_value_of_a_key_wins_within_a_batch_and_after_it(store: TelemetryStore) -> None:
-    store.write([Measurement("bus-1", NOON, {"rpm": 1.0}), Measurement("bus-1", NOON, {"rpm": 2.0})], [])
+    store.write([Measurements.at("bus-1", NOON, {"rpm": 1.0}), Measurements.at("bus-1", NOON, {"rpm": 2.0})], [])
     assert read(store, ["bus-1"], ["rpm"]) == {("bus-1", NOON): {"rpm": 2.0}}
-    store.write([Measurement("bus-1", NOON, {"rpm": 3.0})], [])
+    store.write([Measurements.at("bus-1", NOON, {"rpm": 3.0})], [])
     assert read(store, ["bus-1"], ["rpm"]) == {("bus-1", NOON): {"rpm": 3.0}}
 
 
 def test_signals_of_one_instant_join_whatever_message_they_came_in(store: TelemetryStore) -> None:
-    store.write([Measurement("bus-1", NOON, {"rpm": 1.0, "oil": 70.0}), Measurement("bus-1", NOON, {"fuel": 9.0})], [])
-    store.write([Measurement("bus-1", NOON, {"oil": 71.0})], [])
+    store.write(
+        [Measurements.at("bus-1", NOON, {"rpm": 1.0, "oil": 70.0}), Measurements.at("bus-1", NOON, {"fuel": 9.0})], []
+    )
+    store.write([Measurements.at("bus-1", NOON, {"oil": 71.0})], [])
     assert read(store, ["bus-1"], ["rpm", "oil", "fuel"]) == {("bus-1", NOON): {"rpm": 1.0, "oil": 71.0, "fuel": 9.0}}
 
 
@@ -130,7 +132,7 @@ def test_the_last_state_of_a_fault_wins(store: TelemetryStore) -> None:
 
 def test_what_comes_out_of_order_is_read_in_order(store: TelemetryStore) -> None:
     for time in (NOON + 3 * DAY, NOON, NOON + DAY, NOON - DAY, NOON + 1):
-        store.write([Measurement(asset, time, {"rpm": 1.0}) for asset in ("b", "a")], [FaultEvent("a", "F1", time)])
+        store.write([Measurements.at(asset, time, {"rpm": 1.0}) for asset in ("b", "a")], [FaultEvent("a", "F1", time)])
     times = sorted([NOON + 3 * DAY, NOON, NOON + DAY, NOON - DAY, NOON + 1])
     assert list(read(store, ["b", "a"], ["rpm"])) == [(asset, time) for asset in ("a", "b") for time in times]
     assert store.read_faults(["a"], 0, 2**62)["time"].tolist() == times
@@ -145,7 +147,7 @@ def test_random_batches_end_as_a_dictionary_does(store: TelemetryStore) -> None:
             key = f"bus-{rng.integers(3)}", NOON + int(rng.integers(-4, 5)) * (DAY // 3) + int(rng.integers(20))
             names = rng.choice(["rpm", "oil", "fuel"], int(rng.integers(1, 4)), replace=False).tolist()
             values = {name: float(rng.normal()) for name in names}
-            batch.append(Measurement(*key, values))
+            batch.append(Measurements.at(*key, values))
             expected.setdefault(key, {}).update(values)
         store.write(batch, [])
     assert read(store, [f"bus-{n}" for n in range(3)], ["rpm", "oil", "fuel"]) == dict(sorted(expected.items()))
@@ -154,7 +156,7 @@ def test_random_batches_end_as_a_dictionary_does(store: TelemetryStore) -> None:
 def test_an_empty_span_gives_no_frame_and_an_empty_fault_frame(store: TelemetryStore) -> None:
     assert store.span() is None
     assert read(store, ["bus-1"], ["rpm"]) == {}
-    store.write([Measurement("bus-1", NOON, {"rpm": 1.0})], [FaultEvent("bus-1", "F1", NOON)])
+    store.write([Measurements.at("bus-1", NOON, {"rpm": 1.0})], [FaultEvent("bus-1", "F1", NOON)])
     assert read(store, ["bus-1"], ["rpm"], NOON + 1, NOON + DAY) == {}
     assert read(store, ["bus-1"], ["oil"]) == {}
     assert read(store, ["bus-2"], ["rpm"]) == {}
@@ -166,14 +168,16 @@ def test_an_empty_span_gives_no_frame_and_an_empty_fault_frame(store: TelemetryS
 
 
 def test_only_instants_of_the_signals_asked_for_are_read(store: TelemetryStore) -> None:
-    store.write([Measurement("bus-1", NOON, {"rpm": 1.0}), Measurement("bus-1", NOON + 1, {"oil": 2.0})], [])
+    store.write([Measurements.at("bus-1", NOON, {"rpm": 1.0}), Measurements.at("bus-1", NOON + 1, {"oil": 2.0})], [])
     assert read(store, ["bus-1"], ["rpm", "fuel"]) == {("bus-1", NOON): {"rpm": 1.0}}
 
 
 def test_a_span_holds_its_start_and_not_its_end(store: TelemetryStore) -> None:
     midnight = 20_000 * DAY
     times = [midnight - 1, midnight, midnight + 1, midnight + DAY - 1, midnight + DAY]
-    store.write([Measurement("bus-1", t, {"rpm": 1.0}) for t in times], [FaultEvent("bus-1", "F1", t) for t in times])
+    store.write(
+        [Measurements.at("bus-1", t, {"rpm": 1.0}) for t in times], [FaultEvent("bus-1", "F1", t) for t in times]
+    )
     assert [time for _, time in read(store, ["bus-1"], ["rpm"], midnight, midnight + DAY)] == times[1:4]
     assert store.read_faults(["bus-1"], midnight, midnight + DAY)["time"].tolist() == times[1:4]
 
@@ -215,7 +219,7 @@ ODD_ASSETS = ["0", "A.b_c:d-9", "NA", "a" * 64, "nan", "null", "x.", "x.y", "xzy
 
 def test_odd_asset_ids_are_kept_apart(store: TelemetryStore) -> None:
     store.write(
-        [Measurement(asset, NOON, {"rpm": float(n)}) for n, asset in enumerate(ODD_ASSETS)],
+        [Measurements.at(asset, NOON, {"rpm": float(n)}) for n, asset in enumerate(ODD_ASSETS)],
         [FaultEvent(asset, "F1", NOON, n) for n, asset in enumerate(ODD_ASSETS)],
     )
     expected = {(asset, NOON): {"rpm": float(n)} for n, asset in enumerate(ODD_ASSETS)}
@@ -234,16 +238,16 @@ def test_odd_fault_codes_are_kept_apart(store: TelemetryStore) -> None:
 def test_signals_may_be_called_what_a_query_language_calls_something(store: TelemetryStore) -> None:
     names = ["name", "tags", "value", "select", "from", "series", "max", "f0", "f1", "c0", "points", "table", "result"]
     values = {name: float(number) for number, name in enumerate(names)}
-    store.write([Measurement("bus-1", NOON, values)], [])
+    store.write([Measurements.at("bus-1", NOON, values)], [])
     assert read(store, ["bus-1"], names) == {("bus-1", NOON): values}
     assert read(store, ["bus-1"], ["tags"]) == {("bus-1", NOON): {"tags": 1.0}}
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")], ids=str)
 def test_what_is_not_finite_is_refused_with_all_that_came_with_it(store: TelemetryStore, value: float) -> None:
-    good = Measurement("bus-1", NOON, {"rpm": 1.0})
+    good = Measurements.at("bus-1", NOON, {"rpm": 1.0})
     with pytest.raises(StoreRejected) as refused:
-        store.write([good, Measurement("bus-1", NOON + 1, {"oil": 1.0, "rpm": value})], [])
+        store.write([good, Measurements.at("bus-1", NOON + 1, {"oil": 1.0, "rpm": value})], [])
     assert not refused.value.stops_the_line
     with pytest.raises(StoreRejected):
         store.write([good], [FaultEvent("bus-1", "F1", NOON, context={"rpm": value})])
@@ -255,7 +259,9 @@ def test_what_is_not_finite_is_refused_with_all_that_came_with_it(store: Telemet
 def test_the_span_is_from_the_first_to_the_last_of_either_kind(store: TelemetryStore) -> None:
     store.write([], [FaultEvent("bus-1", "F1", NOON)])
     assert store.span() == (NOON, NOON)
-    store.write([Measurement("bus-2", NOON + 5 * DAY, {"rpm": 1.0}), Measurement("bus-1", NOON + 7, {"oil": 1.0})], [])
+    store.write(
+        [Measurements.at("bus-2", NOON + 5 * DAY, {"rpm": 1.0}), Measurements.at("bus-1", NOON + 7, {"oil": 1.0})], []
+    )
     assert store.span() == (NOON, NOON + 5 * DAY)
     store.write([], [FaultEvent("bus-1", "F1", NOON + 9 * DAY, state="clear")])
     assert store.span() == (NOON, NOON + 9 * DAY)
@@ -263,13 +269,15 @@ def test_the_span_is_from_the_first_to_the_last_of_either_kind(store: TelemetryS
 
 def test_an_empty_batch_and_a_measurement_without_values_are_nothing(store: TelemetryStore) -> None:
     store.write([], [])
-    store.write([Measurement("bus-1", NOON, {})], [])
+    store.write([Measurements.at("bus-1", NOON, {})], [])
     assert store.span() is None
 
 
 def test_frames_keep_to_their_size_and_assets_together(store: TelemetryStore) -> None:
     rows = {"a": 30, "b": 60, "c": 10, "d": 350, "e": 1, "f": 100, "g": 99, "h": 2}
-    store.write([Measurement(asset, NOON + i, {"rpm": float(i)}) for asset, n in rows.items() for i in range(n)], [])
+    store.write(
+        [Measurements.at(asset, NOON + i, {"rpm": float(i)}) for asset, n in rows.items() for i in range(n)], []
+    )
     frames = list(store.read_measurements(list(rows), ["rpm"], 0, 2**62, chunk_rows=100))
     whole = pd.concat(frames, ignore_index=True)
     assert list(zip(whole["asset_id"], whole["time"] - NOON, strict=True)) == [
@@ -284,7 +292,7 @@ def test_frames_keep_to_their_size_and_assets_together(store: TelemetryStore) ->
 def test_many_assets_are_read_in_order(store: TelemetryStore) -> None:
     assets = [f"bus-{n}" for n in range(450)]
     store.write(
-        [Measurement(asset, NOON + i, {"rpm": 1.0}) for asset in assets for i in range(2)],
+        [Measurements.at(asset, NOON + i, {"rpm": 1.0}) for asset in assets for i in range(2)],
         [FaultEvent(asset, "F1", NOON) for asset in assets],
     )
     assert list(read(store, assets, ["rpm"])) == [(asset, NOON + i) for asset in sorted(assets) for i in range(2)]
@@ -292,14 +300,16 @@ def test_many_assets_are_read_in_order(store: TelemetryStore) -> None:
 
 
 def test_it_can_be_read_while_it_is_written(store: TelemetryStore) -> None:
-    store.write([Measurement("bus-1", NOON, {"rpm": 0.0})], [])
+    store.write([Measurements.at("bus-1", NOON, {"rpm": 0.0})], [])
     failures: list[BaseException] = []
     done = threading.Event()
 
     def write() -> None:
         try:
             for batch in range(15):
-                store.write([Measurement(f"bus-{batch}", NOON + i, {"rpm": 1.0, "oil": 2.0}) for i in range(50)], [])
+                store.write(
+                    [Measurements.at(f"bus-{batch}", NOON + i, {"rpm": 1.0, "oil": 2.0}) for i in range(50)], []
+                )
         except BaseException as error:
             failures.append(error)
         finally:
@@ -319,12 +329,12 @@ def test_it_can_be_read_while_it_is_written(store: TelemetryStore) -> None:
 def test_what_was_written_is_there_after_a_restart(make: Make) -> None:
     first = make()
     first.open()
-    first.write([Measurement("bus-1", NOON, {"rpm": 1.0})], [FaultEvent("bus-1", "F1", NOON, context={"rpm": 2.0})])
+    first.write([Measurements.at("bus-1", NOON, {"rpm": 1.0})], [FaultEvent("bus-1", "F1", NOON, context={"rpm": 2.0})])
     first.close()
     first.close()
     second = make()
     second.open()
-    second.write([Measurement("bus-1", NOON, {"oil": 3.0}), Measurement("bus-2", NOON, {"rpm": 4.0})], [])
+    second.write([Measurements.at("bus-1", NOON, {"oil": 3.0}), Measurements.at("bus-2", NOON, {"rpm": 4.0})], [])
     second.close()
     third = make()
     third.open()
@@ -342,7 +352,7 @@ def test_a_store_that_is_not_open_is_unavailable(make: Make) -> None:
     store.open()
     store.close()
     with pytest.raises(StoreUnavailable):
-        store.write([Measurement("bus-1", NOON, {"rpm": 1.0})], [])
+        store.write([Measurements.at("bus-1", NOON, {"rpm": 1.0})], [])
     with pytest.raises(StoreUnavailable):
         store.read_faults(["bus-1"], 0, 1)
 
@@ -366,7 +376,7 @@ def test_reading_twice_as_much_of_one_asset_takes_no_more_memory(make: Make) -> 
     store = make()
     store.open()
     for first in range(0, rows, 20_000):
-        store.write([Measurement("bus-1", NOON + i, {"rpm": float(i)}) for i in range(first, first + 20_000)], [])
+        store.write([Measurements.at("bus-1", NOON + i, {"rpm": float(i)}) for i in range(first, first + 20_000)], [])
 
     def peak(most: int) -> int:
         """Peak bytes while reading ``most`` rows; also that each came once."""

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from ingest.decoders.decoder import Decoded, Limits
 from ingest.decoders.line import LineDecoder
-from telemetry.lineprotocol import fault_line, measurement_line
-from telemetry.records import FaultEvent, Measurement
+from telemetry.lineprotocol import fault_line, measurement_text
+from telemetry.records import FaultEvent, Measurements
 
 SECOND = 1_790_000_000
 NS = SECOND * 10**9
@@ -43,7 +43,7 @@ NAMES |= st.sampled_from(["oil temp", "a,b", "x=y", "rpm"])
     st.integers(10**15, 4_000_000_000_000_000),
 )
 def test_what_the_store_writes_is_read_back(asset_id: str, told: dict[str, float], microseconds: int) -> None:
-    found = decode(measurement_line(Measurement(asset_id, microseconds * 1000, told)))
+    found = decode(measurement_text([Measurements.at(asset_id, microseconds * 1000, told)]))
     assert (found.asset_id, values(found), len(found.rejects)) == (asset_id, [(microseconds * 1000, told)], 0)
 
 
