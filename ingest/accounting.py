@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import sqlite3
 import threading
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date
@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ingest import counters, quarantine
-from ingest.batch import Batch
-from ingest.counters import REASON, UNKNOWN_ASSET, AssetStatus, Counters
+from ingest.batch import COUNTS, Batch, Tally
+from ingest.counters import UNKNOWN_ASSET, AssetStatus, Counters
 from ingest.quarantine import Quarantined, Selection
 from ingest.sequence import Sequence
 
@@ -27,17 +27,18 @@ CREATE TABLE IF NOT EXISTS sequences (
     asset_id TEXT NOT NULL, kind TEXT NOT NULL, latest INTEGER NOT NULL, given_up INTEGER NOT NULL,
     epochs TEXT NOT NULL, PRIMARY KEY (asset_id, kind)
 ) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS counts (
-    asset_id TEXT NOT NULL, name TEXT NOT NULL, n INTEGER NOT NULL, PRIMARY KEY (asset_id, name)
+CREATE TABLE IF NOT EXISTS assets (
+    asset_id TEXT PRIMARY KEY, at INTEGER, online INTEGER, data_at INTEGER, clock INTEGER,
+    {", ".join(f"{name} INTEGER NOT NULL" for name in COUNTS)}
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS reasons (
+    asset_id TEXT NOT NULL, reason TEXT NOT NULL, n INTEGER NOT NULL, PRIMARY KEY (asset_id, reason)
 ) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS arrivals (
     asset_id TEXT NOT NULL, day TEXT NOT NULL, revision INTEGER NOT NULL, measurements INTEGER NOT NULL,
     faults INTEGER NOT NULL, first INTEGER NOT NULL, last INTEGER NOT NULL, PRIMARY KEY (asset_id, day)
 ) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS arrivals_by_revision ON arrivals (revision);
-CREATE TABLE IF NOT EXISTS heard (
-    asset_id TEXT PRIMARY KEY, at INTEGER, online INTEGER, data_at INTEGER, clock INTEGER
-) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS intake (
     one INTEGER PRIMARY KEY CHECK (one = 1), at INTEGER NOT NULL, problem TEXT NOT NULL, since INTEGER NOT NULL,
     waiting INTEGER NOT NULL, waiting_bytes INTEGER NOT NULL, waiting_most INTEGER NOT NULL
@@ -49,6 +50,13 @@ CREATE INDEX IF NOT EXISTS memory_by_time ON memory (at);
 CREATE TABLE IF NOT EXISTS spooled (one INTEGER PRIMARY KEY CHECK (one = 1), done INTEGER NOT NULL);
 {quarantine.TABLE}
 """
+_ADD = f"""
+INSERT INTO assets (asset_id, at, online, data_at, clock, {", ".join(COUNTS)})
+VALUES (?, ?, ?, ?, ?{", ?" * len(COUNTS)}) ON CONFLICT DO UPDATE SET
+    at = coalesce(max(at, excluded.at), excluded.at, at), online = coalesce(excluded.online, online),
+    data_at = coalesce(excluded.data_at, data_at), clock = coalesce(excluded.clock, clock),
+    {", ".join(f"{name} = {name} + excluded.{name}" for name in COUNTS)}
+"""  # noqa: S608 - names of ours
 _MEMORY_ROWS, _MEMORY_BYTES = 50_000, 256_000_000
 """Of what decoders remember, so much is kept, the newest: a gateway may open as many sessions as it likes."""
 _MOST = 2**62  # what an integer column can hold with room to spare: a gateway may number as wildly as it likes
@@ -106,7 +114,8 @@ class Accounting:
                 database.execute("PRAGMA journal_mode = WAL")
                 database.execute("PRAGMA synchronous = FULL")  # a commit is on the disk before we acknowledge
                 database.executescript(_TABLES)
-                _upgrade(database)
+                with _transaction(database):
+                    _upgrade(database)
                 quarantine.upgrade(database)
                 self._database = database
 
@@ -126,14 +135,8 @@ class Accounting:
 
     @contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:
-        with self._reading() as database:
-            database.execute("BEGIN IMMEDIATE")
-            try:
-                yield database
-                database.execute("COMMIT")
-            finally:
-                if database.in_transaction:
-                    database.execute("ROLLBACK")
+        with self._reading() as database, _transaction(database):
+            yield database
 
     def sequence(self, asset_id: str, kind: str) -> Sequence:
         """Return a copy of what is known of one asset's numbering; a new one where nothing is."""
@@ -146,7 +149,7 @@ class Accounting:
     def record(self, batch: Batch) -> None:
         """Add a batch to the account, in one durable transaction."""
         with self._transaction() as database:
-            _add_counts(database, _counted(batch))
+            _add(database, batch.tallies)
             if batch.days:
                 revision = database.execute("SELECT coalesce(max(revision), 0) + 1 FROM arrivals").fetchone()[0]
                 database.executemany(
@@ -164,16 +167,6 @@ class Accounting:
                 [
                     (asset_id, kind, known.latest, min(known.given_up, _MOST), counters.sequence_to_text(known))
                     for (asset_id, kind), known in batch.sequences.items()
-                ],
-            )
-            database.executemany(
-                "INSERT INTO heard (asset_id, at, online, data_at, clock) VALUES (?, ?, ?, ?, ?) ON CONFLICT DO UPDATE "
-                "SET at = coalesce(max(at, excluded.at), excluded.at, at), online = coalesce(excluded.online, online), "
-                "data_at = coalesce(excluded.data_at, data_at), clock = coalesce(excluded.clock, clock)",
-                [
-                    (asset_id, tally.at, tally.online, tally.data_at, tally.clock)
-                    for asset_id, tally in batch.tallies.items()
-                    if tally.heard
                 ],
             )
             self._remember(database, batch.memory, batch.memory_at)
@@ -224,7 +217,7 @@ class Accounting:
         with self._transaction() as database:
             gone = quarantine.trim(database, before=before, max_rows=max_rows, max_bytes=max_bytes)
             if gone:
-                _add_counts(database, [(UNKNOWN_ASSET, "quarantine_dropped", gone)])
+                _add(database, {UNKNOWN_ASSET: Tally(quarantine_dropped=gone)})
         return gone
 
     def quarantined(self, limit: int = 100, selection: Selection = quarantine.ALL) -> list[Quarantined]:
@@ -251,7 +244,7 @@ class Accounting:
         """Remove the messages of a selection; return and count how many."""
         with self._transaction() as database:
             gone = quarantine.remove(database, selection)
-            _add_counts(database, [(UNKNOWN_ASSET, "quarantine_dropped", gone)])
+            _add(database, {UNKNOWN_ASSET: Tally(quarantine_dropped=gone)})
         return gone
 
     def arrivals(self, since_revision: int = 0) -> list[DayArrivals]:
@@ -275,24 +268,52 @@ class Accounting:
             return counters.asset_statuses(database)
 
 
+@contextmanager
+def _transaction(database: sqlite3.Connection) -> Iterator[None]:
+    database.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+        database.execute("COMMIT")
+    finally:
+        if database.in_transaction:
+            database.execute("ROLLBACK")
+
+
 def _upgrade(database: sqlite3.Connection) -> None:
-    """Bring the tables of an earlier version up to date."""
-    known = {row[1] for row in database.execute("PRAGMA table_info(heard)")}
-    for column in ("data_at", "clock"):
-        if column not in known:
-            database.execute(f"ALTER TABLE heard ADD COLUMN {column} INTEGER")
+    """Take over what an earlier version counted, a row each count and the state of links in a table of its own."""
+    tables = {name for (name,) in database.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+    tallies: dict[str, Tally] = {}
+    if "heard" in tables:
+        held = database.execute("SELECT * FROM heard")
+        names = [column[0] for column in held.description]  # the newest two of its columns came later than the table
+        for row in held:
+            state = dict(zip(names, row, strict=True))
+            asset_id = state.pop("asset_id")
+            tallies[asset_id] = Tally(**state)
+        database.execute("DROP TABLE heard")
+    if "counts" in tables:
+        for asset_id, name, n in database.execute("SELECT asset_id, name, n FROM counts"):
+            tally = tallies.setdefault(asset_id, Tally())
+            if name.startswith("reason:"):
+                tally.reasons[name.removeprefix("reason:")] = n
+            elif name in COUNTS:
+                setattr(tally, name, n)
+        database.execute("DROP TABLE counts")
+    _add(database, tallies)
 
 
-def _counted(batch: Batch) -> Iterator[tuple[str, str, int]]:
-    for asset_id, tally in batch.tallies.items():
-        for name, n in tally.counts():
-            yield asset_id, name, n
-        for reason, n in tally.reasons.items():
-            yield asset_id, REASON + reason, n
-
-
-def _add_counts(database: sqlite3.Connection, counts: Iterable[tuple[str, str, int]]) -> None:
-    database.executemany("INSERT INTO counts VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET n = n + excluded.n", counts)
+def _add(database: sqlite3.Connection, tallies: Mapping[str, Tally]) -> None:
+    # The newest state of a link and all counts of an asset are one row: a row each takes several times as long.
+    rows = [
+        (asset_id, tally.at, tally.online, tally.data_at, tally.clock, *tally.counts())
+        for asset_id, tally in tallies.items()
+    ]
+    database.executemany(_ADD, rows)
+    reasons = [(asset_id, *count) for asset_id, tally in tallies.items() for count in tally.reasons.items()]
+    if reasons:
+        database.executemany(
+            "INSERT INTO reasons VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET n = n + excluded.n", reasons
+        )
 
 
 def _trim_memory(database: sqlite3.Connection) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import date
 
 import msgspec
@@ -23,7 +22,7 @@ class DayCount(msgspec.Struct):
 class Tally(msgspec.Struct):
     """What a batch holds of one asset; the counts are as in ``Counters``, ``reasons`` are by reason.
 
-    ``heard``: it sent something, at ``at`` (ns; ``None``: what came may be old), and said last that it is ``online``.
+    It sent something at ``at`` (ns; ``None``: what came may be old), and said last that it is ``online``.
     ``data_at`` is when samples came that are not old, and ``clock`` how far the newest of them was ahead of our clock
     (both ns).
     """
@@ -38,7 +37,6 @@ class Tally(msgspec.Struct):
     late: int = 0
     ahead: int = 0
     reasons: dict[str, int] = {}
-    heard: bool = False
     at: int | None = None
     online: bool | None = None
     data_at: int | None = None
@@ -46,20 +44,19 @@ class Tally(msgspec.Struct):
 
     def hear(self, at: int | None, online: bool | None) -> None:
         """Note that the asset sent something."""
-        self.heard = True
         if at is not None:
             self.at = at
         if online is not None:
             self.online = online
 
-    def counts(self) -> Iterator[tuple[str, int]]:
-        """Yield name and number of what is counted for it, but for reasons."""
-        for name, n in zip(_COUNTS, msgspec.structs.astuple(self), strict=False):
-            if n:
-                yield name, n
+    def counts(self) -> tuple[int, ...]:
+        """Return what is counted for it, in the order of ``COUNTS``."""
+        counts: tuple[int, ...] = msgspec.structs.astuple(self)[: len(COUNTS)]
+        return counts
 
 
-_COUNTS = Tally.__struct_fields__[: Tally.__struct_fields__.index("reasons")]
+COUNTS = Tally.__struct_fields__[: Tally.__struct_fields__.index("reasons")]
+"""What a tally counts, but for reasons."""
 
 
 class Batch(msgspec.Struct):

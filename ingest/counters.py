@@ -9,12 +9,11 @@ from dataclasses import asdict, dataclass
 
 import msgspec
 
+from ingest.batch import COUNTS
 from ingest.sequence import Epoch, Sequence
 
 UNKNOWN_ASSET = ""
 """Under this name what came for assets that are not in the register is counted: their names are not ours to keep."""
-REASON = "reason:"
-"""What the name of a count begins with that is of one reason."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,50 +101,40 @@ def sequence_from_text(latest: int, given_up: int, epochs: str) -> Sequence:
 
 def counters(database: sqlite3.Connection) -> Counters:
     """Return the whole account so far."""
-    by_name: dict[str, int] = dict(database.execute("SELECT name, sum(n) FROM counts GROUP BY name ORDER BY name"))
-    stored, duplicates, quarantined = (by_name.get(name, 0) for name in ("stored", "duplicates", "quarantined"))
-    return Counters(
-        stored + duplicates + quarantined,
-        stored,
-        duplicates,
-        quarantined,
-        by_name.get("flagged_values", 0),
-        by_name.get("messages", 0),
-        sum(lost for _, lost in _lost(database)) + by_name.get("lost", 0),
-        by_name.get("quarantine_dropped", 0),
-        _reasons(by_name),
-        by_name.get("late", 0),
-        by_name.get("ahead", 0),
-    )
+    sums = ", ".join(f"coalesce(sum({name}), 0)" for name in COUNTS)
+    counts = dict(zip(COUNTS, database.execute(f"SELECT {sums} FROM assets").fetchone(), strict=True))  # noqa: S608
+    counts["lost"] += sum(lost for _, lost in _lost(database))
+    received = counts["stored"] + counts["duplicates"] + counts["quarantined"]
+    reasons = dict(database.execute("SELECT reason, sum(n) FROM reasons GROUP BY reason ORDER BY reason"))
+    return Counters(received=received, reasons=reasons, **counts)
 
 
 def asset_statuses(database: sqlite3.Connection) -> list[AssetStatus]:
     """Return the state of each asset's link, by asset."""
-    heard = {row[0]: row[1:] for row in database.execute("SELECT asset_id, at, online, data_at, clock FROM heard")}
-    counts: dict[str, dict[str, int]] = defaultdict(dict)
-    for asset_id, name, n in database.execute("SELECT asset_id, name, n FROM counts ORDER BY asset_id, name"):
-        counts[asset_id][name] = n
     lost: dict[str, int] = defaultdict(int)
     for asset_id, missing in _lost(database):
         lost[asset_id] += missing
-    for asset_id, of_asset in counts.items():
-        lost[asset_id] += of_asset.get("lost", 0)
-    found = []
-    for asset_id in sorted({*heard, *counts}):
-        at, online, data_at, clock = heard.get(asset_id, (None, None, None, None))
-        n = counts[asset_id]
-        stored, duplicates, quarantined = (n.get(name, 0) for name in ("stored", "duplicates", "quarantined"))
-        late, ahead, missing = n.get("late", 0), n.get("ahead", 0), lost[asset_id]
-        online, reasons = None if online is None else bool(online), _reasons(n)
-        state = AssetStatus(
-            asset_id, at, online, stored, duplicates, quarantined, missing, reasons, data_at, clock, late, ahead
+    reasons: dict[str, dict[str, int]] = defaultdict(dict)
+    for asset_id, reason, n in database.execute("SELECT asset_id, reason, n FROM reasons ORDER BY asset_id, reason"):
+        reasons[asset_id][reason] = n
+    found = database.execute(
+        "SELECT asset_id, at, online, stored, duplicates, quarantined, lost, data_at, clock, late, ahead FROM assets "
+        "ORDER BY asset_id"
+    )
+    return [
+        AssetStatus(
+            asset_id,
+            at,
+            None if online is None else bool(online),
+            stored,
+            duplicates,
+            quarantined,
+            missing + lost[asset_id],
+            reasons[asset_id],
+            *rest,
         )
-        found.append(state)
-    return found
-
-
-def _reasons(counts: Mapping[str, int]) -> dict[str, int]:
-    return {name.removeprefix(REASON): n for name, n in counts.items() if name.startswith(REASON)}
+        for asset_id, at, online, stored, duplicates, quarantined, missing, *rest in found
+    ]
 
 
 def _lost(database: sqlite3.Connection) -> Iterator[tuple[str, int]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from contextlib import closing
 from datetime import date
 from pathlib import Path
 
@@ -128,6 +129,29 @@ def test_everything_is_there_after_it_was_closed_and_opened(tmp_path: Path) -> N
     assert (account.counters(), account.arrivals(), account.status(), account.quarantined()) == before
     assert account.sequence("bus-1", "telemetry") == sequence
     account.close()
+
+
+@pytest.mark.parametrize("columns", ["at, online", "at, online, data_at, clock"])
+def test_the_account_of_an_earlier_version_goes_on_as_it_was(tmp_path: Path, columns: str) -> None:
+    path = tmp_path / "a.sqlite3"
+    with closing(sqlite3.connect(path)) as old, old:
+        old.execute("CREATE TABLE counts (asset_id TEXT, name TEXT, n INTEGER, PRIMARY KEY (asset_id, name))")
+        old.execute(f"CREATE TABLE heard (asset_id TEXT PRIMARY KEY, {columns})")
+        counts = [("", "messages", 1), ("", "reason:bad-topic", 1), ("bus-1", "stored", 40), ("bus-1", "late", 3)]
+        old.executemany("INSERT INTO counts VALUES (?, ?, ?)", [*counts, ("bus-1", "reason:future", 2)])
+        values = ("bus-1", 77, 1, 70, -7)[: columns.count(",") + 2]
+        old.execute(f"INSERT INTO heard VALUES ({', '.join('?' * len(values))})", values)
+    account = Accounting(path)
+    for _ in range(2):
+        account.open()
+        found = account.counters()
+        assert (found.stored, found.late, found.messages, found.lost) == (40, 3, 1, 0)
+        assert found.reasons == {"bad-topic": 1, "future": 2}
+        unknown, bus = account.status()
+        assert (unknown.asset_id, unknown.heard, unknown.reasons) == ("", None, {"bad-topic": 1})
+        assert (bus.asset_id, bus.heard, bus.online, bus.stored, bus.reasons) == ("bus-1", 77, True, 40, {"future": 2})
+        assert (bus.data_at, bus.clock) == ((70, -7) if "clock" in columns else (None, None))
+        account.close()
 
 
 def test_a_batch_that_fails_half_way_leaves_nothing(accounting: Accounting) -> None:
