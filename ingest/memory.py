@@ -1,7 +1,7 @@
 """What decoders remember from one message to the next, kept with the account: a crash loses and doubles nothing of it.
 
 What a batch changes is tentative until ``settle``; ``begin`` forgets it. So a batch that is tried again, because the
-store was away, is read as the first time.
+store was away, is read as the first time. A batch may be read before the one ahead of it is settled (``go_on``).
 """
 
 from __future__ import annotations
@@ -36,11 +36,11 @@ class Memory:
         self._recall, self._most = recall, held_bytes
         self._held: OrderedDict[str, _Entry] = OrderedDict()
         self._held_bytes = 0
-        self._tentative: dict[str, _Entry] = {}
+        self._tentative: list[dict[str, _Entry]] = [{}]  # of each batch that is not settled, the oldest first
 
     def get(self, key: str, kind: type[T]) -> T | None:
         """Return what is remembered under a key; ``None`` where nothing is, or where an older version wrote it."""
-        entry = self._tentative.get(key) or self._held.get(key)
+        entry = next((batch[key] for batch in reversed(self._tentative) if key in batch), None) or self._held.get(key)
         if entry is None:
             written = self._recall(key)
             entry = (_read(written, kind), written) if written is not None else _NOTHING
@@ -52,25 +52,29 @@ class Memory:
 
     def put(self, key: str, value: msgspec.Struct) -> None:
         """Remember a frozen struct from now on, unless ``begin`` comes before ``settle``."""
-        self._tentative[key] = (value, msgspec.msgpack.encode(value))
+        self._tentative[-1][key] = (value, msgspec.msgpack.encode(value))
 
     def forget(self, key: str) -> None:
         """Remember nothing under a key from now on, as for ``put``."""
-        self._tentative[key] = _NOTHING
+        self._tentative[-1][key] = _NOTHING
 
     def begin(self) -> None:
         """Forget what changed since the last ``settle``."""
-        self._tentative.clear()
+        self._tentative = [{}]
+
+    def go_on(self) -> None:
+        """Settle what changes from now on by itself, after what changed before."""
+        self._tentative.append({})
 
     def changes(self) -> dict[str, bytes | None]:
-        """Return what changed since ``begin``, to be recorded; ``None`` where nothing is remembered any more."""
-        return {key: written for key, (_, written) in self._tentative.items()}
+        """Return what is to be settled next, to be recorded; ``None`` where nothing is remembered any more."""
+        return {key: written for key, (_, written) in self._tentative[0].items()}
 
     def settle(self) -> None:
-        """Keep what changed: it is recorded."""
-        for key, entry in self._tentative.items():
+        """Keep what ``changes`` returned: it is recorded."""
+        for key, entry in self._tentative.pop(0).items():
             self._hold(key, entry)
-        self._tentative.clear()
+        self._tentative = self._tentative or [{}]
 
     def _hold(self, key: str, entry: _Entry) -> None:
         old = self._held.pop(key, None)

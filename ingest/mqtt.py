@@ -26,6 +26,7 @@ from ingest.decoders.decoder import Request
 from ingest.link import Delivery, Link, LinkLost
 from ingest.message import Message
 from ingest.pipeline import Pipeline
+from ingest.read_ahead import ReadAhead
 from ingest.spool import Spool, SpoolFull
 from ingest.window import Window
 from telemetry.store import StoreError, StoreRejected, StoreUnavailable
@@ -89,6 +90,7 @@ class Subscriber:
         module, name = _LINKS[settings.client]
         link_class = getattr(importlib.import_module(module), name)
         self._link: Link = link_class(settings, pipeline.routes.filters, self, ingest.max_payload_bytes)
+        self._ahead = ReadAhead(pipeline, self._window, ingest.batch_messages, _BATCH_BYTES)
 
     @property
     def problem(self) -> str:
@@ -131,6 +133,7 @@ class Subscriber:
             self._ending.set()
             self._link.wake()
             self._window.close()
+            self._ahead.close()
             network.join(timeout=5)
             if self._spool is not None:
                 self._spool.close()
@@ -138,26 +141,37 @@ class Subscriber:
     # In the worker's thread
 
     def _straight(self, stop: threading.Event, taken: Callable[[int], None]) -> None:
-        """Bring a batch to its end, or into the spool."""
-        batch = self._held or self._window.take(
+        """Bring a batch to its end and those that are there behind it, or into the spool."""
+
+        def ended(count: int, requests: list[Request]) -> None:
+            self._store_is_there()
+            self._requests.extend(requests)
+            self._acknowledge_held(count)
+            taken(count)
+
+        self._held = self._held or self._window.take(
             self._ingest.batch_messages, wait=0.2, fill=self._ingest.batch_seconds, most_bytes=_BATCH_BYTES
         )
-        if not batch:
+        if not self._held:
             return
-        self._held = batch
         try:
-            self._take([delivery.message for delivery in batch])
+            try:
+                self._ahead.run(self._held, ended, stop)
+            except (StoreError, sqlite3.Error) as error:
+                self._note_rejection(error)
+                raise
+            except Exception:  # a defect of ours met by some message must neither lose it nor stop those beside it
+                log.exception("Some message could not be processed; they are taken one by one")
+                while self._held:
+                    self._take([self._held[0].message])
+                    ended(1, [])
+            return
         except StoreUnavailable as error:
             self._store_is_away(error)
             if self._spool is not None and self._keep(self._spool):
                 return
         except sqlite3.OperationalError as error:
             self._store_is_away(error)
-        else:
-            self._store_is_there()
-            self._acknowledge_held()
-            taken(len(batch))
-            return
         stop.wait(max(0.0, self._store_at - time.monotonic()))
 
     def _by_the_spool(self, spool: Spool, stop: threading.Event, taken: Callable[[int], None]) -> None:
@@ -206,20 +220,19 @@ class Subscriber:
                 log.error("%s; the broker has to keep what comes", problem)
             self._store_problem = problem
             return False
-        self._acknowledge_held()
+        self._acknowledge_held(len(self._held))
         return True
 
-    def _acknowledge_held(self) -> None:
-        self._done.extend(self._held)
-        self._held = []
+    def _acknowledge_held(self, count: int) -> None:
+        self._done.extend(self._held[:count])
+        del self._held[:count]
         self._link.wake()
 
     def _take(self, messages: Sequence[Message]) -> None:
         try:
             self._requests.extend(self._pipeline.take(messages))
         except (StoreError, sqlite3.Error) as error:
-            if isinstance(error, StoreRejected):
-                self._store_problem = str(error)
+            self._note_rejection(error)
             raise
         except Exception as error:  # a defect of ours met by some message must neither lose it nor stop those beside it
             if len(messages) == 1:
@@ -228,6 +241,10 @@ class Subscriber:
                 return
             for message in messages:
                 self._take([message])
+
+    def _note_rejection(self, error: Exception) -> None:
+        if isinstance(error, StoreRejected):
+            self._store_problem = str(error)
 
     # In the network's thread
 

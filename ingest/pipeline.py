@@ -63,8 +63,21 @@ class _Read(msgspec.Struct, gc=False):
     checked: Checked
 
 
+class ReadBatch(msgspec.Struct, gc=False):
+    """A batch on its way through the pipeline: read, then stored, then accounted for.
+
+    It was read at ``now`` (ns); ``requests`` are to be published once it is accounted for.
+    """
+
+    reads: list[_Read]
+    requests: list[Request]
+    now: int
+
+
 class Pipeline:
-    """Takes batches of messages; used by one thread at a time. ``clock`` returns ns since the epoch.
+    """Takes batches of messages; used by one thread at a time, but that ``store`` may run in a second one.
+
+    ``clock`` returns ns since the epoch.
 
     ``mqtt`` says what is spoken under which prefix. ``max_age_days`` stands above the settings' own where it is given:
     an imported history may be of any age.
@@ -121,11 +134,42 @@ class Pipeline:
             StoreUnavailable, sqlite3.OperationalError: nothing is accounted for; the same batch can be given again.
             StoreRejected: the store takes nothing at all (``stops_the_line``); a person has to act.
         """
-        now = self._clock()
-        self._memory.begin()
-        requests: list[Request] = []
-        self._finish([self._read(message, message.at or now, requests) for message in messages], now)
-        return requests
+        batch = self.read(messages)
+        self.store(batch)
+        return self.account(batch)
+
+    def read(self, messages: Sequence[Message], *, behind: bool = False) -> ReadBatch:
+        """Decode and check a batch, the first of three steps; ``behind`` one that is not accounted for yet.
+
+        Unless it is ``behind``, what was read and not accounted for is forgotten. Raises ``sqlite3.OperationalError``:
+        the same batch can be read again.
+        """
+        now, requests = self._clock(), list[Request]()
+        if behind:
+            self._memory.go_on()
+        else:
+            self._memory.begin()
+        return ReadBatch([self._read(message, message.at or now, requests) for message in messages], requests, now)
+
+    def store(self, batch: ReadBatch) -> None:
+        """Make a batch durable that was read. Raises ``StoreError`` as ``take`` does."""
+        batch.reads = self._write(batch.reads)
+
+    def account(self, batch: ReadBatch) -> list[Request]:
+        """Account for a batch that is stored, in the order of reading. Return what is to be published.
+
+        Raises ``sqlite3.OperationalError``: nothing is accounted for.
+        """
+        # Numberings are tried on copies, which replace the originals only when everything is durable.
+        reads, now = batch.reads, batch.now
+        account = Batch(memory=self._memory.changes(), memory_at=now, spooled=reads[-1].message.spooled if reads else 0)
+        for read in reads:
+            self._count(account, read, read.message.at or now)
+        self._accounting.record(account)
+        self._numberings |= account.sequences
+        self._memory.settle()
+        self._trim(len(account.quarantined), now)
+        return batch.requests
 
     def take_reports(self, reports: Sequence[Report]) -> None:
         """Do what ``take`` does with content that needs no decoding."""
@@ -225,16 +269,10 @@ class Pipeline:
         checked = self._validator.check(asset_id, decoded, now)
         return _Read(message, asset_id, kind, decoded, checked)
 
-    def _finish(self, batch: list[_Read], now: int) -> None:
-        batch = self._write(batch)
-        # Numberings are tried on copies, which replace the originals only when everything is durable.
-        account = Batch(memory=self._memory.changes(), memory_at=now, spooled=batch[-1].message.spooled if batch else 0)
-        for read in batch:
-            self._account(account, read, read.message.at or now)
-        self._accounting.record(account)
-        self._numberings |= account.sequences
-        self._memory.settle()
-        self._trim(len(account.quarantined), now)
+    def _finish(self, reads: list[_Read], now: int) -> None:
+        batch = ReadBatch(reads, [], now)
+        self.store(batch)
+        self.account(batch)
 
     def _write(self, batch: list[_Read]) -> list[_Read]:
         """Store the batch; return it with what the store refused as rejects.
@@ -259,7 +297,7 @@ class Pipeline:
             checked.measurements, checked.faults = [], []
         return batch
 
-    def _account(self, account: Batch, read: _Read, now: int) -> None:
+    def _count(self, account: Batch, read: _Read, now: int) -> None:
         checked, decoded, asset_id = read.checked, read.decoded, read.asset_id
         retained, tally = read.message.retained, account.of(asset_id)
         tally.messages += 1

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
@@ -71,18 +71,38 @@ class Window(Generic[T]):
                 left = end - time.monotonic()
                 if left <= 0 or not self._changed.wait(left):
                     break
-            taken: list[T] = []
-            taken_bytes = 0
-            while self._items and len(taken) < most:
-                item, size = self._items[0]
-                if taken and taken_bytes + size > most_bytes:
-                    break
-                self._items.popleft()
-                taken_bytes += size
-                taken.append(item)
-            self._bytes -= taken_bytes
+            return self._pop(most, most_bytes)
+
+    def take_full(self, most: int, *, most_bytes: int, until: Callable[[], bool]) -> list[T]:
+        """Return ``most`` items, or so many as ``most_bytes`` hold; nothing where ``until`` is true before.
+
+        Whoever makes it true calls ``wake``.
+        """
+        with self._changed:
+            self._wanted, self._wanted_bytes = most, most_bytes
+            self._changed.wait_for(lambda: self._enough() or not self._has_room(1) or self._closed or until())
+            if self._items and (self._enough() or not self._has_room(1)):
+                return self._pop(most, most_bytes)
+            return []
+
+    def wake(self) -> None:
+        """Let whoever waits look again."""
+        with self._changed:
             self._changed.notify_all()
-            return taken
+
+    def _pop(self, most: int, most_bytes: int) -> list[T]:
+        taken: list[T] = []
+        taken_bytes = 0
+        while self._items and len(taken) < most:
+            item, size = self._items[0]
+            if taken and taken_bytes + size > most_bytes:
+                break
+            self._items.popleft()
+            taken_bytes += size
+            taken.append(item)
+        self._bytes -= taken_bytes
+        self._changed.notify_all()
+        return taken
 
     def close(self) -> None:
         """Let nobody wait any more; what is inside is dropped, since the broker still has it."""
