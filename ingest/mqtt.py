@@ -1,8 +1,8 @@
 """From the broker to the pipeline: acknowledged after the commit, in the store or, while that is away, in the spool.
 
 One thread owns the link to the broker: it connects, puts what comes into a bounded window, and sends acknowledgements.
-The thread that calls ``run`` takes batches from the window through the pipeline. What is not acknowledged, the broker
-sends again after the next connect.
+The thread that calls ``run`` takes batches from the window through the pipeline, and a third writes to the store
+(``ingest.read_ahead``). What is not acknowledged, the broker sends again after the next connect.
 """
 
 from __future__ import annotations

@@ -36,6 +36,25 @@ def test_what_was_not_recorded_is_forgotten_by_the_next_try() -> None:
     assert memory.get("a", Note) == Note("first")
 
 
+def test_a_batch_that_is_read_before_the_one_ahead_is_settled_sees_it_and_is_settled_by_itself() -> None:
+    memory = Memory()
+    memory.begin()
+    memory.put("a", Note("first"))
+    memory.put("b", Note("first"))
+    memory.go_on()
+    assert memory.get("a", Note) == Note("first")
+    memory.put("a", Note("second"))
+    memory.forget("b")
+    assert (memory.get("a", Note), memory.get("b", Note)) == (Note("second"), None)
+    assert set(memory.changes()) == {"a", "b"}
+    assert memory.changes()["b"] is not None  # of the first
+    memory.settle()
+    assert (memory.get("a", Note), memory.get("b", Note)) == (Note("second"), None)
+    assert memory.changes()["b"] is None  # of the second
+    memory.begin()  # which is not recorded
+    assert (memory.get("a", Note), memory.get("b", Note), memory.changes()) == (Note("first"), Note("first"), {})
+
+
 def test_what_was_recorded_is_there_after_a_restart(accounting: Accounting) -> None:
     memory = Memory(accounting.remembered)
     memory.put("a", Note("kept"))

@@ -49,6 +49,36 @@ def test_one_item_larger_than_the_whole_window_passes_alone() -> None:
     assert window.take(10, wait=0, fill=0) == [2]
 
 
+def test_a_full_batch_is_taken_or_none_once_it_is_waited_for_no_more() -> None:
+    window: Window[int] = Window(100, 1000)
+    for n in range(4):
+        window.put(n, 10)
+    done = threading.Event()
+    found: list[list[int]] = []
+    taking = in_thread(lambda: found.append(window.take_full(5, most_bytes=1000, until=done.is_set)))
+    taking.join(0.1)
+    assert taking.is_alive()
+    window.put(4, 10)
+    taking.join(5)
+    assert found == [[0, 1, 2, 3, 4]]
+    window.put_all([(n, 10) for n in range(3)])
+    assert window.take_full(5, most_bytes=20, until=done.is_set) == [0, 1]
+    taking = in_thread(lambda: found.append(window.take_full(5, most_bytes=1000, until=done.is_set)))
+    taking.join(0.1)
+    assert taking.is_alive()
+    done.set()
+    window.wake()
+    taking.join(5)
+    assert (found[1:], len(window)) == ([[]], 1)
+
+
+def test_a_window_that_is_full_is_taken_from_though_no_whole_batch_fits_into_it() -> None:
+    window: Window[int] = Window(3, 1000)
+    for n in range(3):
+        window.put(n, 1)
+    assert window.take_full(5, most_bytes=1000, until=lambda: False) == [0, 1, 2]
+
+
 def test_a_batch_is_bounded_in_bytes_and_not_waited_for_when_they_are_there() -> None:
     window: Window[int] = Window(100, 1000)
     window.put_all([(n, 30) for n in range(5)])

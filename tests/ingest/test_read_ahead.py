@@ -1,0 +1,183 @@
+"""The next batch is read while the store takes one: nothing is lost, doubled or out of order by it."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import pytest
+
+from ingest.accounting import Accounting
+from ingest.decoders.decoder import Request
+from ingest.link import Delivery
+from ingest.message import Message
+from ingest.pipeline import Pipeline
+from ingest.read_ahead import ReadAhead
+from ingest.window import Window
+from telemetry.memory import MemoryStore
+from telemetry.records import FaultEvent, Measurements
+from telemetry.store import StoreUnavailable
+
+MS = 1_790_000_000_000
+BATCH = 10
+
+
+class Held(MemoryStore):
+    """A store that tells of each write and waits for ``go``; ``trouble`` is told of each, and may raise."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.begun: list[list[float]] = []
+        self.go = threading.Semaphore(0)
+        self.trouble: Callable[[int], None] = lambda _: None
+        self.at_once = 0
+
+    def write(self, measurements: Sequence[Measurements], faults: Sequence[FaultEvent]) -> None:
+        self.at_once += 1
+        assert self.at_once == 1, "two write at once"
+        try:
+            self.begun.append([value for measured in measurements for value in measured.values])
+            assert self.go.acquire(timeout=10)
+            self.trouble(len(self.begun))
+            super().write(measurements, faults)
+        finally:
+            self.at_once -= 1
+
+
+class Desk:
+    """A window, a pipeline into ``store``, and who is told what came to its end."""
+
+    def __init__(self, pipeline: Pipeline, store: Held) -> None:
+        self.store = store
+        self.window: Window[Delivery] = Window(1000, 10**9)
+        self.ahead = ReadAhead(pipeline, self.window, BATCH, 10**9)
+        self.held: list[Delivery] = []
+        self.ended: list[list[int]] = []
+        self.stop = threading.Event()
+        self.read: list[int] = []
+        take = pipeline.read
+
+        def noted(messages: Sequence[Message], **how: Any) -> Any:
+            self.read.append(len(messages))
+            return take(messages, **how)
+
+        pipeline.read = noted  # type: ignore[method-assign]
+
+    def arrive(self, numbers: range) -> None:
+        for seq in numbers:
+            body = json.dumps({"seq": seq, "ts": MS - 10_000 + seq, "signals": {"rpm": seq}}).encode()
+            self.window.put(Delivery(Message("fleet/bus-1/telemetry", body, len(body)), seq + 1), len(body))
+
+    def run(self) -> None:
+        if not self.held:
+            self.held = self.window.take(BATCH, wait=0, fill=0)
+        self.ahead.run(self.held, self.told, self.stop)
+
+    def told(self, count: int, _: list[Request]) -> None:
+        self.ended.append([delivery.packet - 1 for delivery in self.held[:count]])
+        del self.held[:count]
+
+
+@pytest.fixture
+def desk(accounting: Accounting, pipeline_on: Callable[..., Pipeline]) -> Any:
+    store = Held()
+    desk = Desk(pipeline_on(store, accounting), store)
+    yield desk
+    store.go.release(1000)
+    desk.ahead.close()
+
+
+def until(true: Callable[[], bool]) -> None:
+    end = time.monotonic() + 10
+    while not true():
+        assert time.monotonic() < end
+        time.sleep(0.002)
+
+
+def in_thread(work: Callable[[], None]) -> threading.Thread:
+    thread = threading.Thread(target=work)
+    thread.start()
+    return thread
+
+
+def test_the_next_batch_is_read_while_the_store_takes_one_and_ends_after_it(desk: Desk, accounting: Accounting) -> None:
+    desk.arrive(range(3 * BATCH))
+    running = in_thread(desk.run)
+    until(lambda: len(desk.read) == 2 and len(desk.store.begun) == 1)
+    assert (desk.ended, accounting.counters().stored) == ([], 0)
+    assert len(desk.window) == BATCH  # no third one is taken meanwhile
+    desk.store.go.release()
+    until(lambda: len(desk.read) == 3 and len(desk.store.begun) == 2)
+    assert desk.ended == [list(range(BATCH))]
+    desk.store.go.release(2)
+    running.join(10)
+    assert desk.ended == [list(range(first, first + BATCH)) for first in (0, BATCH, 2 * BATCH)]
+    assert desk.store.begun == [[float(seq) for seq in told] for told in desk.ended]
+    assert (accounting.counters().stored, accounting.counters().lost, desk.held) == (3 * BATCH, 0, [])
+
+
+def test_a_part_of_a_batch_is_not_taken_ahead_and_what_waits_for_it_ends_with_the_store(desk: Desk) -> None:
+    desk.arrive(range(BATCH + 3))
+    running = in_thread(desk.run)
+    until(lambda: len(desk.store.begun) == 1)
+    desk.store.go.release()
+    running.join(10)
+    assert not running.is_alive()
+    assert (desk.read, len(desk.window), desk.held) == ([BATCH], 3, [])
+
+
+def test_after_a_stop_no_further_batch_is_taken(desk: Desk) -> None:
+    desk.arrive(range(3 * BATCH))
+    desk.stop.set()
+    desk.store.go.release()
+    desk.run()
+    assert (len(desk.ended), len(desk.window)) == (1, 2 * BATCH)
+
+
+@pytest.mark.parametrize("fails", [1, 2])
+def test_when_the_store_is_away_all_that_was_taken_is_held_and_counts_once_later(
+    desk: Desk, accounting: Accounting, fails: int
+) -> None:
+    def away(number: int) -> None:
+        if number == fails:
+            raise StoreUnavailable("away")
+
+    desk.store.trouble = away
+    desk.store.go.release(10)
+    desk.arrive(range(3 * BATCH))
+    with pytest.raises(StoreUnavailable):
+        desk.run()
+    assert [d.packet - 1 for d in desk.held] == list(range((fails - 1) * BATCH, (fails + 1) * BATCH))
+    assert accounting.counters().stored == (fails - 1) * BATCH
+    assert desk.store.at_once == 0
+    desk.run()  # what is held first, and the rest behind it
+    if len(desk.window):
+        desk.run()
+    assert [seq for told in desk.ended for seq in told] == list(range(3 * BATCH))
+    counters = accounting.counters()
+    assert (counters.stored, counters.duplicates, counters.lost) == (3 * BATCH, 0, 0)
+
+
+def test_when_the_account_fails_nobody_writes_any_more_and_nothing_counts_twice(
+    desk: Desk, accounting: Accounting, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    record, calls = accounting.record, []
+
+    def full(batch: Any) -> None:
+        calls.append(1)
+        if len(calls) == 1:
+            raise OSError("a defect")
+        record(batch)
+
+    monkeypatch.setattr(accounting, "record", full)
+    desk.store.go.release(10)
+    desk.arrive(range(2 * BATCH))
+    with pytest.raises(OSError, match="a defect"):
+        desk.run()
+    assert (desk.store.at_once, len(desk.held)) == (0, 2 * BATCH)
+    desk.run()
+    counters = accounting.counters()
+    assert (counters.stored, counters.duplicates, counters.lost) == (2 * BATCH, 0, 0)
