@@ -31,6 +31,7 @@ from models.grid import Floats, Grid
 from models.labels import local_days
 from models.patterns import MIN_DAYS, Counts, Distinct, Expected, Judge, Pattern, chosen_patterns, counted, weights
 from models.persistence import Persistence
+from models.side_by_side import side_by_side
 from models.symptoms import Bools, days_since_event, symptom_names, symptoms
 from models.threshold import budget_threshold
 
@@ -130,18 +131,16 @@ class CaseBase:
         fold = np.asarray(pd.factorize(index.get_level_values(0), sort=True)[0] % FOLDS)
         whole = counted(distinct, truth, usable, chosen_patterns(distinct, truth, usable))
         numbers = {mode: len(events[mode]) for mode in modes}
-        lines = {
-            mode: line
-            for number, mode in enumerate(modes)
-            if numbers[mode] >= MIN_CASES
-            and (
-                line := _line(
-                    names, distinct, truth, usable, fold, whole, number, index,
-                    false_tickets_per_100_asset_days, min_probability,
-                )
-            )
-            is not None
-        }  # fmt: skip
+        calibrated = [number for number, mode in enumerate(modes) if numbers[mode] >= MIN_CASES]
+
+        def line(number: int) -> _Line | None:
+            return _line(
+                names, distinct, truth, usable, fold, whole, number, index,
+                false_tickets_per_100_asset_days, min_probability,
+            )  # fmt: skip
+
+        learned = zip(calibrated, side_by_side(line, calibrated), strict=True)
+        lines = {modes[number]: line for number, line in learned if line is not None}
         cases = {
             mode: case_records(
                 mode, events[mode], _before(events[mode], index, names, seen, zones), maintenance, outcomes, zones

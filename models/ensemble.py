@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 from typing import NamedTuple, Self
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from models.arrays import load_arrays, save_arrays
 from models.calibration import Calibration
@@ -17,6 +20,7 @@ from models.detector import Detector
 from models.detectors import columns_read, detector_class
 from models.grid import Floats
 from models.persistence import Persistence
+from models.side_by_side import side_by_side
 from models.threshold import budget_threshold
 
 ENSEMBLE = "ensemble"
@@ -86,33 +90,34 @@ class Ensemble:
         if unfit:
             raise ValueError(f"detector {unfit[0]!r} reads raw signals, not asset-days")
         usable = healthy.to_numpy(dtype=bool) & _complete(panel, min_completeness)
-        features = _informative(panel[usable], tuple(columns_read(detectors)))
-        matrix = _inputs(panel, features)
-        usable &= matrix.notna().to_numpy().mean(axis=1) >= 0.5
-        learning = matrix[usable]
+        features = _informative(panel, usable, tuple(columns_read(detectors)))
+        usable &= _known_share(panel, features) >= 0.5
+        learning = _Learning.of(panel, usable, features)
+        kinds = {name: detector_class(name) for name in detectors}
+        reading = {name: learning.read_by(kind) for name, kind in kinds.items()}
+        names = [name for name in detectors if len(reading[name])]
 
-        fitted: dict[str, Detector] = {}
+        def fit(name: str) -> Detector:
+            return kinds[name](seed=seed).fit(learning.rows(reading[name]))
+
+        fitted = dict(zip(names, side_by_side(fit, names), strict=True))
         calibrations: dict[str, Calibration] = {}
         levels = pd.DataFrame(index=panel.index[usable])
-        for name in detectors:
-            kind = detector_class(name)
-            its = learning[[feature for feature in features if feature.endswith(kind.reads)]]
-            if its.empty:
-                continue
-            fitted[name] = kind(seed=seed).fit(its)
-            unseen = _cross_scored(kind, its, seed)
+        for name, unseen in zip(
+            names, _cross_scored(learning, [(kinds[n], reading[n]) for n in names], seed), strict=True
+        ):
             calibrations[name] = Calibration.fit(unseen)
             levels[name] = calibrations[name].level(unseen)
         combined = _combined(levels.to_numpy())
         calibrations[ENSEMBLE] = Calibration.fit(combined)
         levels[ENSEMBLE] = calibrations[ENSEMBLE].level(combined)
-
         levels = levels.reindex(panel.index)
         known = pd.Series(usable, index=panel.index)
-        thresholds = {
-            name: budget_threshold(levels[name], known, persistence, false_tickets_per_100_asset_days)
-            for name in levels.columns
-        }
+
+        def threshold(name: str) -> float:
+            return budget_threshold(levels[name], known, persistence, false_tickets_per_100_asset_days)
+
+        thresholds = dict(zip(levels.columns, side_by_side(threshold, list(levels.columns)), strict=True))
         return cls(features, fitted, calibrations, thresholds, persistence, min_completeness)
 
     @property
@@ -259,17 +264,23 @@ def _inputs(panel: pd.DataFrame, features: Sequence[str]) -> pd.DataFrame:
     return matrix.assign(**{name: matrix[name].clip(lower=0.0) for name in rates})
 
 
-def _informative(panel: pd.DataFrame, endings: tuple[str, ...]) -> list[str]:
-    columns = [name for name in panel.columns if name.endswith(endings)]
-    matrix = _inputs(panel, columns)
+def _column(panel: pd.DataFrame, name: str) -> Floats:
+    """Return one column as ``_inputs`` gives it."""
+    values = panel[name].to_numpy(dtype=np.float64)
+    return np.where(values < 0, 0.0, values) if name.endswith(".rate") else values
+
+
+def _informative(panel: pd.DataFrame, rows: NDArray[np.bool_], endings: tuple[str, ...]) -> list[str]:
     seen: set[bytes] = set()
     kept = []
-    for name in columns:
-        values = matrix[name].to_numpy()
+    for name in panel.columns:
+        if not name.endswith(endings):
+            continue
+        values = _column(panel, name)[rows]
         known = values[np.isfinite(values)]
         if len(known) <= MIN_KNOWN_SHARE * len(values) or known.min() == known.max():
             continue
-        copy = (values + 0.0).tobytes()  # -0.0 becomes 0.0
+        copy = sha256((values + 0.0).data).digest()  # -0.0 becomes 0.0
         if copy not in seen:
             seen.add(copy)
             kept.append(name)
@@ -278,17 +289,66 @@ def _informative(panel: pd.DataFrame, endings: tuple[str, ...]) -> list[str]:
     return kept
 
 
-def _cross_scored(kind: type[Detector], learning: pd.DataFrame, seed: int) -> Floats:
-    """Return raw scores of the learning rows, each by a detector that did not learn from that asset."""
-    asset = pd.factorize(learning.index.get_level_values(0), sort=True)[0]
-    fold = asset % FOLDS
-    if len(np.unique(fold)) < FOLDS:
-        return kind(seed=seed).fit(learning).score(learning).to_numpy()
-    scores = np.full(len(learning), np.nan)
-    for number in range(FOLDS):
-        detector = kind(seed=seed).fit(learning[fold != number])
-        scores[fold == number] = detector.score(learning[fold == number]).to_numpy()
-    return scores
+def _known_share(panel: pd.DataFrame, features: Sequence[str]) -> Floats:
+    """Return of each row the share of some features that is known."""
+    known = np.zeros(len(panel))
+    for name in features:
+        known += panel[name].notna().to_numpy()
+    return known / len(features)
+
+
+@dataclass(frozen=True, slots=True)
+class _Learning:
+    """The rows to learn from: one array (features, rows), of which each detector is given the part that it reads.
+
+    Taken column by column from the panel, which is as large again, without another copy of it.
+    """
+
+    index: pd.Index
+    features: Sequence[str]
+    values: Floats
+    fold: NDArray[np.intp]
+
+    @classmethod
+    def of(cls, panel: pd.DataFrame, usable: NDArray[np.bool_], features: Sequence[str]) -> Self:
+        values = np.empty((len(features), int(usable.sum())))
+        for place, name in enumerate(features):
+            values[place] = _column(panel, name)[usable]
+        index = panel.index[usable]
+        asset = pd.factorize(index.get_level_values(0), sort=True)[0]
+        return cls(index, features, values, asset % FOLDS)
+
+    def read_by(self, kind: type[Detector]) -> NDArray[np.intp]:
+        """Return the places of the features that a detector reads."""
+        return np.array([i for i, name in enumerate(self.features) if name.endswith(kind.reads)], dtype=np.intp)
+
+    def rows(self, columns: NDArray[np.intp], which: NDArray[np.bool_] | None = None) -> pd.DataFrame:
+        """Return some rows (``None``: all) of some columns."""
+        names = [self.features[place] for place in columns]
+        if which is None:
+            return pd.DataFrame(self.values[columns].T, index=self.index, columns=names, copy=False)
+        chosen = self.values[columns[:, None], np.flatnonzero(which)]
+        return pd.DataFrame(chosen.T, index=self.index[which], columns=names, copy=False)
+
+
+def _cross_scored(
+    learning: _Learning, kinds: Sequence[tuple[type[Detector], NDArray[np.intp]]], seed: int
+) -> Iterator[Floats]:
+    """Yield of each detector raw scores of the learning rows, each by one that did not learn from that asset."""
+    fold = learning.fold
+    folds = range(FOLDS) if len(np.unique(fold)) == FOLDS else [None]
+
+    def score(piece: tuple[int, int | None]) -> Floats:
+        (kind, columns), number = kinds[piece[0]], piece[1]
+        detector = kind(seed=seed).fit(learning.rows(columns, None if number is None else fold != number))
+        return detector.score(learning.rows(columns, None if number is None else fold == number)).to_numpy()
+
+    found = iter(side_by_side(score, [(place, number) for place in range(len(kinds)) for number in folds]))
+    for _ in kinds:
+        scores = np.empty(len(fold))
+        for number in folds:
+            scores[slice(None) if number is None else fold == number] = next(found)
+        yield scores
 
 
 def _surprise(levels: Floats) -> Floats:

@@ -8,7 +8,7 @@ anomaly models, which know no failure, it says what is coming and how sure that 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple, Self
@@ -29,6 +29,7 @@ from models.grid import Floats, Grid
 from models.panel import panel_index
 from models.persistence import Persistence
 from models.service import component_of_mode, components_of, service_columns, usual_interval
+from models.side_by_side import side_by_side
 from models.threshold import budget_threshold
 
 FAILURE = "failure"
@@ -129,14 +130,17 @@ class FailureModel:
         over = day <= day.max() - np.timedelta64(horizon_days, "D")
         matrix = wide[features].to_numpy(dtype=np.float64)
         del wide
-        modes = {}
+        questions = []
         for name in names:
             truth = fails_within(index, failures[failures["what"] == name], horizon_days, zones)
             rows = usable & (over | truth | _among(index, sound, name))
-            budget = false_tickets_per_100_asset_days / len(names)
             component = component_of_mode(name, maintenance, failures, zones)
-            columns = tuple(i for i, feature in enumerate(features) if _concerns(feature, component))
-            modes[name] = _learned(matrix, columns, truth, rows, index, budget, min_probability, seed)
+            columns = [i for i, feature in enumerate(features) if _concerns(feature, component)]
+            telling = rows & (truth | _drawn(rows & ~truth, seed))
+            questions.append(_Question(np.array(columns, dtype=np.intp), truth, rows, telling))
+        budget = false_tickets_per_100_asset_days / len(names)
+        learned = _learned(questions, matrix, index, budget, min_probability, seed)
+        modes = dict(zip(names, learned, strict=True))
         usual = np.array([np.nanmedian(matrix[usable, number]) for number in range(len(features))])
         return cls(horizon_days, tuple(components), interval, coding, tuple(features), usual, min_completeness, modes)
 
@@ -304,41 +308,60 @@ def _mode(held: Mapping[str, Any], trees: Path, features: int) -> _Mode:
     )
 
 
+@dataclass(frozen=True, slots=True)
+class _Question:
+    """What is to be learned of one failure mode from a matrix: the ``columns`` to read, of the ``rows`` that are known
+    the ``truth``, and of those the ``telling`` ones, from which trees are grown.
+    """
+
+    columns: NDArray[np.intp]
+    truth: NDArray[np.bool_]
+    rows: NDArray[np.bool_]
+    telling: NDArray[np.bool_]
+
+    def grown(self, matrix: Floats, which: NDArray[np.bool_], seed: int) -> BoostedTrees:
+        return BoostedTrees.grown(
+            self.read(matrix, which), self.truth[which], trees=TREES, leaves=LEAVES, rows_a_leaf=ROWS_A_LEAF, seed=seed
+        )
+
+    def read(self, matrix: Floats, which: NDArray[np.bool_]) -> Floats:
+        chosen: Floats = matrix[np.flatnonzero(which)[:, None], self.columns]
+        return chosen
+
+
 def _learned(
+    questions: Sequence[_Question],
     matrix: Floats,
-    columns: tuple[int, ...],
-    truth: NDArray[np.bool_],
-    rows: NDArray[np.bool_],
     index: pd.MultiIndex,
     budget: float,
     min_probability: float,
     seed: int,
-) -> _Mode:
-    def grown(which: NDArray[np.bool_]) -> BoostedTrees:
-        return BoostedTrees.grown(
-            read(which), truth[which], trees=TREES, leaves=LEAVES, rows_a_leaf=ROWS_A_LEAF, seed=seed
-        )
-
-    def read(which: NDArray[np.bool_]) -> Floats:
-        chosen: Floats = matrix[np.flatnonzero(which)[:, None], np.array(columns)]
-        return chosen
-
-    telling = rows & (truth | _drawn(rows & ~truth, seed))
+) -> list[_Mode]:
+    """Return what is learned of each question, and a line and a threshold from rows that the trees did not see."""
     fold = pd.factorize(index.get_level_values(0), sort=True)[0] % FOLDS
-    unseen = np.full(len(matrix), np.nan)
-    for number in np.unique(fold[rows]):
-        learning, judged = telling & (fold != number), rows & (fold == number)
-        if truth[learning].any() and not truth[learning].all():
-            unseen[judged] = grown(learning).log_odds(read(judged))
-    judged = rows & np.isfinite(unseen)
-    if not judged.any() or len(np.unique(truth[judged])) < 2:
-        raise ValueError("too few assets fail in this way to judge what was learned")
-    line = LogisticRegression(C=1e6).fit(unseen[judged, None], truth[judged])
-    slope, offset = max(float(line.coef_[0, 0]), 0.0), float(line.intercept_[0])
-    risk = pd.Series(np.where(judged, _sigmoid(slope * unseen + offset), np.nan), index=index)
-    sound = pd.Series(judged & ~truth, index=index)
-    threshold = max(budget_threshold(risk, sound, _EVERY_DAY, budget), min_probability)
-    return _Mode(columns, grown(telling), slope, offset, threshold)
+    unseen = np.full((len(questions), len(matrix)), np.nan)
+
+    def judge(piece: tuple[int, int]) -> None:
+        asked, number = questions[piece[0]], piece[1]
+        learning, judged = asked.telling & (fold != number), asked.rows & (fold == number)
+        if judged.any() and asked.truth[learning].any() and not asked.truth[learning].all():
+            unseen[piece[0], judged] = asked.grown(matrix, learning, seed).log_odds(asked.read(matrix, judged))
+
+    def learn(place: int) -> _Mode:
+        asked, odds = questions[place], unseen[place]
+        judged = asked.rows & np.isfinite(odds)
+        if not judged.any() or len(np.unique(asked.truth[judged])) < 2:
+            raise ValueError("too few assets fail in this way to judge what was learned")
+        line = LogisticRegression(C=1e6).fit(odds[judged, None], asked.truth[judged])
+        slope, offset = max(float(line.coef_[0, 0]), 0.0), float(line.intercept_[0])
+        risk = pd.Series(np.where(judged, _sigmoid(slope * odds + offset), np.nan), index=index)
+        sound = pd.Series(judged & ~asked.truth, index=index)
+        threshold = max(budget_threshold(risk, sound, _EVERY_DAY, budget), min_probability)
+        trees = asked.grown(matrix, asked.telling, seed)
+        return _Mode(tuple(asked.columns.tolist()), trees, slope, offset, threshold)
+
+    side_by_side(judge, [(place, number) for place in range(len(questions)) for number in range(FOLDS)])
+    return side_by_side(learn, range(len(questions)))
 
 
 def _drawn(sound: NDArray[np.bool_], seed: int) -> NDArray[np.bool_]:

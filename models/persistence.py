@@ -8,6 +8,7 @@ from typing import Self
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from models.grid import Floats, Grid
 
@@ -76,13 +77,17 @@ def openings(firing: pd.Series) -> pd.Series:
     An episode begins with True and ends with False; unknown days inside belong to it and do not end it.
     """
     grid = Grid.of(_panel_index(firing))
-    state = grid.spread(firing.astype("Float64").to_numpy(dtype=np.float64, na_value=np.nan))
+    opens = opened(grid.spread(firing.astype("Float64").to_numpy(dtype=np.float64, na_value=np.nan)))
+    return pd.Series(grid.gather(opens.astype(np.float64)) == 1, index=firing.index, name=firing.name)
+
+
+def opened(state: Floats) -> NDArray[np.bool_]:
+    """Return the same of an array (assets, days) of 1, 0 and NaN for what is not known."""
     places = np.arange(state.shape[1])
     last_known = np.maximum.accumulate(np.where(np.isnan(state), -1, places), axis=1)
     before = np.concatenate([np.full((len(state), 1), -1), last_known[:, :-1]], axis=1)
     was = np.take_along_axis(state, np.maximum(before, 0), axis=1)
-    opens = (state == 1) & ((before < 0) | (was != 1))
-    return pd.Series(grid.gather(opens.astype(np.float64)) == 1, index=firing.index, name=firing.name)
+    return np.asarray((state == 1) & ((before < 0) | (was != 1)))
 
 
 def _panel_index(column: pd.Series) -> pd.MultiIndex:

@@ -50,8 +50,11 @@ class Scaling:
 
     def apply(self, matrix: pd.DataFrame) -> Floats:
         """Return rows of scaled features in the order of ``features``; a missing column is unknown (NaN)."""
-        values = matrix.reindex(columns=list(self.features)).to_numpy(dtype=np.float64)
-        return (np.where(np.isfinite(values), values, np.nan) - self.centre) / self.spread
+        values = np.array(matrix.reindex(columns=list(self.features)), dtype=np.float64)
+        values[~np.isfinite(values)] = np.nan
+        values -= self.centre
+        values /= self.spread
+        return values
 
     def shares(self, parts: Floats, matrix: pd.DataFrame) -> pd.DataFrame:
         """Return not negative parts of a score, one column per feature, as shares of it in the matrix's shape."""

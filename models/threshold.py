@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from models.persistence import Persistence, openings
+from models.grid import Grid
+from models.persistence import Persistence, opened
 
 
 def anomalous(level: pd.Series, threshold: float, persistence: Persistence) -> pd.Series:
@@ -29,14 +30,19 @@ def budget_threshold(
     be over. The budget is in tickets per 100 healthy asset-days with a level. Where even one ticket is too many, the
     threshold is the highest level seen. Raises ``ValueError`` where no healthy day has a level.
     """
-    level = level.where(healthy.to_numpy(dtype=bool))
-    candidates = np.unique(level.dropna().to_numpy(dtype=np.float64))[::-1]
+    if not isinstance(level.index, pd.MultiIndex):
+        raise ValueError("not a column of a panel: its index must be (asset_id, day)")
+    known = np.where(healthy.to_numpy(dtype=bool), level.to_numpy(dtype=np.float64), np.nan)
+    candidates = np.unique(known[~np.isnan(known)])[::-1]
     if not len(candidates):
         raise ValueError("no healthy day has a level")
-    allowed = per_100_asset_days / 100 * int(level.notna().sum())
+    allowed = per_100_asset_days / 100 * int((~np.isnan(known)).sum())
+    grid = Grid.of(level.index)
+    levels, panel_has = grid.spread(known), ~np.isnan(grid.spread(np.zeros(len(known))))
 
     def within_budget(number: int) -> bool:
-        return int(openings(anomalous(level, float(candidates[number]), persistence)).sum()) <= allowed
+        held = np.where(np.isnan(levels), np.nan, levels > candidates[number])
+        return int(opened(np.where(panel_has, persistence.over(held), np.nan)).sum()) <= allowed
 
     # Tickets grow as the threshold falls (until episodes run together, far below any useful threshold): step down
     # in doubling strides to the first that is over the budget, then halve the gap.

@@ -249,3 +249,16 @@ def test_a_detector_that_finds_nothing_to_read_is_left_out(training: pd.DataFram
 def test_what_reads_raw_signals_is_no_detector_of_days(training: pd.DataFrame) -> None:
     with pytest.raises(ValueError, match="'windowed' reads raw signals"):
         fit(training, detectors=("robust_z", "windowed"))
+
+
+def test_a_fit_gives_the_same_numbers_on_any_number_of_threads(
+    training: pd.DataFrame, unseen: pd.DataFrame, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fitted = []
+    for threads in (1, 2):
+        monkeypatch.setattr("models.side_by_side.usable_threads", lambda threads=threads: threads)
+        fitted.append(fit(training))
+    one, two = fitted
+    assert one.thresholds == two.thresholds
+    assert one.threshold_levels == two.threshold_levels
+    pd.testing.assert_frame_equal(one.raw(unseen), two.raw(unseen), check_exact=True)

@@ -223,3 +223,15 @@ def test_recent_days_do_not_depend_on_where_the_panel_begins() -> None:
     late = base.index.get_level_values(1) >= np.datetime64("2026-03-01")
     whole = failure_panel(base, derived, nothing)[base.index.get_level_values(1) >= np.datetime64("2026-03-03")]
     pd.testing.assert_frame_equal(failure_panel(base[late], derived.loc[whole.index], nothing), whole, check_exact=True)
+
+
+def test_a_fit_gives_the_same_numbers_on_any_number_of_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    fitted = []
+    for threads in (1, 2):
+        monkeypatch.setattr("models.side_by_side.usable_threads", lambda threads=threads: threads)
+        fitted.append(_fit())
+    one, two = fitted
+    base, _, maintenance = _fleet(5, announced=True)
+    inputs = one.inputs(base, _derived(base), maintenance)
+    assert one.thresholds() == two.thresholds()
+    pd.testing.assert_frame_equal(one.risks(inputs), two.risks(inputs), check_exact=True)

@@ -93,3 +93,19 @@ def test_without_a_healthy_level_there_is_no_threshold() -> None:
 def test_anomalous_is_unknown_where_the_level_is() -> None:
     level = pd.Series([0.2, np.nan, 0.995, 0.99], index=fleet(1, 4))
     assert anomalous(level, 0.99, Persistence(1, 1)).tolist() == [False, pd.NA, True, False]
+
+
+@pytest.mark.parametrize("persistence", [Persistence(1, 1), Persistence(2, 3)])
+def test_the_next_lower_threshold_would_be_over_the_budget(persistence: Persistence) -> None:
+    index = fleet(20, 60)
+    rng = np.random.default_rng(9)
+    level = pd.Series(rng.random(len(index)), index=index).mask(rng.random(len(index)) < 0.1)
+    kept = rng.random(len(index)) < 0.9  # days that the panel does not hold are not known either
+    level = level[kept]
+    healthy = pd.Series(rng.random(len(level)) < 0.8, index=level.index)
+    threshold = budget_threshold(level, healthy, persistence, 1.0)
+    counted = level.where(healthy)
+    allowed = 1.0 / 100 * counted.notna().sum()
+    lower = counted[counted < threshold].max()
+    assert openings(anomalous(counted, threshold, persistence)).sum() <= allowed
+    assert openings(anomalous(counted, lower, persistence)).sum() > allowed
