@@ -101,7 +101,11 @@ class JsonDecoder:
             raise _Odd
         if most > self._limits.signals:
             raise _Odd
-        _expect_quotes(payload, quotes, message.seq, message.asset_id)
+        if message.seq is not UNSET:
+            quotes += 2
+        if message.asset_id is not UNSET:
+            quotes += 4
+        _expect_quotes(payload, quotes)
         return Decoded(_seq(message.seq), _given(message.asset_id), samples)
 
     def _decode_fault(self, payload: bytes) -> Decoded:
