@@ -6,10 +6,14 @@ import json
 import threading
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Any
 
 import pytest
+from sparkplug_messages import DOUBLE, bd_seq, double, metric, payload, rebirth_control
 
+from config.register import Register
+from config.settings import Ingest, Mqtt
 from ingest.accounting import Accounting
 from ingest.decoders.decoder import Request
 from ingest.link import Delivery
@@ -70,6 +74,10 @@ class Desk:
         for seq in numbers:
             body = json.dumps({"seq": seq, "ts": MS - 10_000 + seq, "signals": {"rpm": seq}}).encode()
             self.window.put(Delivery(Message("fleet/bus-1/telemetry", body, len(body)), seq + 1), len(body))
+
+    def put(self, path: str, content: bytes) -> None:
+        kind, _, rest = path.partition("/")
+        self.window.put(Delivery(Message(f"spBv1.0/g/{kind}/{rest}", content, len(content)), 1), len(content))
 
     def run(self) -> None:
         if not self.held:
@@ -173,11 +181,53 @@ def test_when_the_account_fails_nobody_writes_any_more_and_nothing_counts_twice(
         record(batch)
 
     monkeypatch.setattr(accounting, "record", full)
-    desk.store.go.release(10)
+    desk.store.go.release()
     desk.arrive(range(2 * BATCH))
-    with pytest.raises(OSError, match="a defect"):
-        desk.run()
+    raised: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            desk.run()
+        except OSError as error:
+            raised.append(error)
+
+    running = in_thread(run)
+    until(lambda: bool(calls))
+    running.join(0.1)
+    assert running.is_alive()  # until the write of the batch behind has ended
+    desk.store.go.release(10)
+    running.join(10)
+    assert [str(error) for error in raised] == ["a defect"]
     assert (desk.store.at_once, len(desk.held)) == (0, 2 * BATCH)
     desk.run()
     counters = accounting.counters()
     assert (counters.stored, counters.duplicates, counters.lost) == (2 * BATCH, 0, 0)
+
+
+@pytest.mark.parametrize("fails", [0, 1, 2])
+def test_what_a_session_said_in_the_batch_ahead_is_known_and_forgotten_where_that_comes_again(
+    register: Register, accounting: Accounting, fails: int
+) -> None:
+    def away(number: int) -> None:
+        if number == fails:
+            raise StoreUnavailable("away")
+
+    store = Held()
+    store.trouble = away
+    store.go.release(10)
+    mqtt = Mqtt(decoders={"spBv1.0": "sparkplug"})
+    desk = Desk(Pipeline(store, accounting, register, settings=Ingest(), mqtt=mqtt, clock=lambda: MS * 10**6), store)
+    alias = metric(double(0), name="rpm", alias=5, datatype=DOUBLE)
+    desk.put("NBIRTH/n", payload([bd_seq(4), rebirth_control()], seq=0, ts=MS - 9000))
+    desk.put("DBIRTH/n/bus-1", payload([alias], seq=1, ts=MS - 8000))
+    for number in range(1, 3 * BATCH - 1):
+        desk.put("DDATA/n/bus-1", payload([metric(double(number), alias=5)], seq=1 + number, ts=MS - 7000 + number))
+    for _ in range(4):
+        with suppress(StoreUnavailable):
+            desk.run()
+        if not desk.held and not len(desk.window):
+            break
+    desk.ahead.close()
+    counters = accounting.counters()
+    assert (counters.messages, counters.stored, counters.duplicates) == (3 * BATCH, 3 * BATCH - 1, 0)
+    assert (counters.lost, counters.quarantined) == (0, 0)
