@@ -140,6 +140,7 @@ def _score(task: ToScore) -> Scored:
 
 
 def _begin_process() -> None:
+    os.environ["OMP_NUM_THREADS"] = "1"  # the processes share the cores, so none takes several
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to answer
     threading.Thread(target=_end_with_parent, daemon=True).start()
 

@@ -15,7 +15,7 @@ ever moved there is no scale, and z is unknown, or zero at the median itself.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from hashlib import sha256
 
 import numpy as np
@@ -26,6 +26,7 @@ from scipy.special import betainc
 from models.features import STATISTICS
 from models.grid import Floats, Grid
 from models.renewals import Renewals
+from models.side_by_side import side_by_side
 
 LOOK_BACK_DAYS = 60
 RECENT_DAYS = 3
@@ -82,28 +83,29 @@ def derived_panel(
         raise KeyError(f"no peer group for asset {missing[0]!r}")
     group = pd.factorize(groups.loc[grid.asset_ids])[0]
 
-    columns: dict[str, Floats] = {}
     statistics = [c for c in base.columns if _is_statistic(c)]
     kinds = ("own", "peers", "drift") if "drift" in further else ("own", "peers")
     component_of, ages = (renewals.component_of, renewals.days_since(grid)) if renewals is not None else ({}, {})
+    # All statistics of days with one sample are the same numbers: they are derived once.
     first_of: dict[tuple[bytes, str | None], str] = {}
-    for name in statistics:
+    same = {
+        name: first_of.setdefault((_digest(base[name]), _component(name, component_of)), name) for name in statistics
+    }
+
+    def derive(name: str) -> tuple[Floats, ...]:
         values = grid.spread(base[name])
-        component = component_of.get(name.partition(".")[0])
+        component = _component(name, component_of)
         age = ages.get(component) if component is not None else None
-        # All statistics of days with one sample are the same numbers: they are derived once.
-        same = first_of.setdefault((sha256(values.data).digest(), component), name)
-        if same != name:
-            columns |= {f"{name}.{kind}": columns[f"{same}.{kind}"] for kind in kinds}
-            continue
-        columns[f"{name}.own"] = grid.gather(_against_own_past(values, age, first))[kept]
-        columns[f"{name}.peers"] = grid.gather(_against_peers(values, group, first))[kept]
+        found = [_against_own_past(values, age, first), _against_peers(values, group, first)]
         if "drift" in further:
-            columns[f"{name}.drift"] = grid.gather(_drift(values, group, age, first))[kept]
+            found.append(_drift(values, group, age, first))
+        return tuple(grid.gather(part)[kept] for part in found)
+
+    names = list(first_of.values())
+    derived_of = dict(zip(names, side_by_side(derive, names), strict=True))
+    columns = {f"{name}.{kind}": derived_of[same[name]][n] for n, kind in enumerate(kinds) for name in statistics}
     columns |= {name: values[kept] for name, values in _fault_columns(base, grid, excess="excess" in further)}
-    order = [f"{name}.{kind}" for kind in kinds for name in statistics]
-    order += [name for name in columns if name.startswith("faults.")]
-    derived = pd.DataFrame(columns, index=base.index[kept])[order]
+    derived = pd.DataFrame(columns, index=base.index[kept])
     return pd.concat([base[kept], derived], axis=1)
 
 
@@ -115,6 +117,15 @@ def is_look_back(column: str) -> bool:
 def _is_statistic(column: str) -> bool:
     signal, _, statistic = column.partition(".")
     return statistic in STATISTICS and signal not in ("faults", "exposure", "score")
+
+
+def _component(column: str, component_of: Mapping[str, str]) -> str | None:
+    """Return the component that a statistic's signal speaks of."""
+    return component_of.get(column.partition(".")[0])
+
+
+def _digest(column: pd.Series) -> bytes:
+    return sha256(np.ascontiguousarray(column.to_numpy(dtype=np.float64)).data).digest()
 
 
 def _index(base: pd.DataFrame) -> pd.MultiIndex:

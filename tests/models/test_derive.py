@@ -381,3 +381,23 @@ def test_statistics_that_are_the_same_numbers_are_derived_once_and_alike() -> No
         assert found[f"temp.max.{kind}"].equals(found[f"temp.mean.{kind}"])
         assert found[f"temp.mean.{kind}"].equals(wanted[f"temp.mean.{kind}"])
     assert found["temp.mean.own"].notna().any()
+
+
+def test_columns_are_the_same_on_any_number_of_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(3)
+    index = panel_index(
+        [f"A{a}" for a in range(8) for _ in range(80)], [FIRST + d for _ in range(8) for d in range(80)]
+    )
+    names = [f"{signal}.{statistic}" for signal in ("a", "b", "c") for statistic in ("mean", "max")]
+    base = pd.DataFrame({name: rng.normal(size=len(index)) for name in names}, index=index)
+    base["b.max"] = base["b.mean"]
+    groups = pd.Series("all", index=index.get_level_values(0).unique())
+    found = []
+    for threads in (1, 3):
+        monkeypatch.setattr("models.side_by_side.usable_threads", lambda threads=threads: threads)
+        found.append(derived_panel(base, groups, further=("drift",)))
+    pd.testing.assert_frame_equal(*found, check_exact=True)
+    assert list(found[0].columns[len(names) :]) == [
+        f"{name}.{kind}" for kind in ("own", "peers", "drift") for name in names
+    ]
+    assert found[0]["b.max.own"].equals(found[0]["b.mean.own"].rename("b.max.own"))
