@@ -76,6 +76,10 @@ class DjangoLedger:
         self._keep(outcomes)
         self._raise(outcomes)
 
+    def open_alerts(self) -> Collection[tuple[str, str]]:
+        """Return asset and failure mode of each open alert."""
+        return set(Alert.objects.exclude(state=Alert.State.CLOSED).values_list("asset_id", "failure_mode"))
+
     def _raise(self, outcomes: Sequence[DayOutcome]) -> None:
         """Bring alerts and tickets up to date."""
         note_speakers(outcomes, self._asset_types)

@@ -6,7 +6,7 @@ The only way there is: service, catch-up, a revision after late data and the bac
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 
@@ -81,7 +81,8 @@ class DailyCycle:
 
     ``hear`` is told what each single rule says of each day. What only a person reads, explanations and fault logs, is
     left out where it is not ``for_readers``: no score and no condition depends on it. ``workers`` score; without any
-    it is done in this process.
+    it is done in this process. ``heeded`` says which open alerts there are (asset, failure mode): what a model finds
+    quiet, or does not know, is diagnosed of these alone, or of everything where it is not given.
     """
 
     def __init__(
@@ -96,8 +97,9 @@ class DailyCycle:
         *,
         for_readers: bool = True,
         workers: Workers | None = None,
+        heeded: Callable[[], Collection[tuple[str, str]]] | None = None,
     ) -> None:
-        self._for_readers, self._workers = for_readers, workers or ThisProcess()
+        self._for_readers, self._workers, self._heeded = for_readers, workers or ThisProcess(), heeded
         self._register, self._knowledge, self._rules, self._settings = register, knowledge, rules, settings
         self._store, self._ledger, self._hear = store, ledger, hear
         self._recent = RecentWeeks(ledger)
@@ -188,6 +190,7 @@ class DailyCycle:
             end = day_bounds(site.zone, day)[1]
             todays = base[of_day == np.datetime64(day, "D")]
             settling = settled.days_ago(day)
+            heeded = None if self._heeded is None else self._heeded()
             verdicts: dict[str, AnomalyVerdict] = {}
             if model is not None and scored is not None:
                 verdicts = self._verdicts(model, scored, asset_ids, day, settling)
@@ -200,6 +203,8 @@ class DailyCycle:
                 diagnoses[diagnosis.asset_id].append(diagnosis)
             for asset_id, verdict in verdicts.items():
                 assert model is not None
+                if not (verdict.condition or heeded is None or (asset_id, ANOMALY.code) in heeded):
+                    continue
                 # Once failures are known to learn from, what is merely strange is for a person to look at.
                 ticket = "review" if model.learned.knows_failures else self._settings.models.ticket
                 diagnoses[asset_id].append(
@@ -209,7 +214,7 @@ class DailyCycle:
                 )
             by_models = {asset_id: {ANOMALY.code: verdict.health} for asset_id, verdict in verdicts.items()}
             ruled = {asset_id: tuple(of_asset) for asset_id, of_asset in diagnoses.items()}
-            for asset_id, forecast in self._foreseen(model, inputs, asset_ids, day, end, settling).items():
+            for asset_id, forecast in self._foreseen(model, inputs, asset_ids, day, end, settling, heeded).items():
                 diagnoses[asset_id] += forecast.diagnoses
                 by_models[asset_id] |= forecast.health
                 verdict = verdicts[asset_id]
@@ -304,6 +309,7 @@ class DailyCycle:
         day: date,
         end: int,
         settling: Mapping[str, int],
+        heeded: Collection[tuple[str, str]] | None,
     ) -> dict[str, Forecast]:
         """Return what the failure model foresees, if there is one."""
         if model is None or model.learned.failure is None or inputs is None:
@@ -318,13 +324,21 @@ class DailyCycle:
             self._settings.models,
             self._knowledge,
             explained=self._for_readers,
+            heeded=heeded,
         )
 
     def _case_inputs(
         self, model: ActiveModel | None, derived: pd.DataFrame, site: Site, last: date
     ) -> pd.DataFrame | None:
-        """Return the symptoms of the rows of ``derived``, if there is a case base; a row sees no later record."""
+        """Return the symptoms of the rows of ``derived``, if there is a case base; a row sees no later record.
+
+        Without readers a base that decides of no mode is not asked.
+        """
         if model is None or model.learned.casebase is None:
+            return None
+        failure = model.learned.failure
+        decided = failure.modes.keys() if failure is not None else frozenset()
+        if not self._for_readers and model.learned.casebase.thresholds().keys() <= decided:
             return None
         assets = list(derived.index.get_level_values(0).unique())
         records = self._ledger.field_records(assets, day_bounds(site.zone, last)[1] - 1)

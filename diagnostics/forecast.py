@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import NamedTuple
@@ -42,11 +42,13 @@ def forecasts(
     knowledge: Knowledge,
     *,
     explained: bool = True,
+    heeded: Collection[tuple[str, str]] | None = None,
 ) -> dict[str, Forecast]:
     """Return the forecast of each asset of ``inputs``, the model's rows of ``day``.
 
     On the day of a repair or failure nothing is said: the day's numbers are of before and after. The first score is
     of any failure; a mode's own is beside it where it is above its threshold. Reasons are given where ``explained``.
+    A risk that does not hold is diagnosed of the ``heeded`` assets and failure modes (``None``: of all).
     """
     asset_ids = [str(asset_id) for asset_id in inputs.index.get_level_values(0)]
     risks = model.risks(inputs)
@@ -69,6 +71,8 @@ def forecasts(
             why = next(reasons) if held else ()
             if held:
                 scores[asset_id].append(writer.score(asset_id, f"{FAILURE}.{mode}", risk, threshold, why))
+            if not (held or heeded is None or (asset_id, mode) in heeded):
+                continue
             condition = bool(held) if known else None
             diagnoses[asset_id].append(writer.diagnosis(asset_id, mode, condition, risk, why))
     return {

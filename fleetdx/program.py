@@ -125,6 +125,7 @@ class Program:
                 self._hear,
                 for_readers=readers,
                 workers=self.workers,
+                heeded=None if readers else self.ledger.open_alerts,
             )
             self.sweep = Sweep(register, settings.daily, self.arrivals, self.ledger, cycle, self.trainer)
 
