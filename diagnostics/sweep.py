@@ -61,32 +61,30 @@ def due_groups(
     An asset's days count from its first arrival to the last day on which anything of its site arrived: a silent asset
     among others that report has days without data, and a site that ended has no days after.
     """
-    revision: dict[AssetDay, int] = {}
-    samples: dict[AssetDay, int] = {}
-    first: dict[str, date] = {}
+    arrived: defaultdict[str, dict[date, DayArrivals]] = defaultdict(dict)
     last: dict[str, date] = {}
     for arrival in arrivals:
         if arrival.asset_id not in register.assets:
             continue  # it was taken out of the register since
-        key = AssetDay(arrival.asset_id, arrival.day)
-        revision[key], samples[key] = arrival.revision, arrival.measurements
-        first[arrival.asset_id] = min(arrival.day, first.get(arrival.asset_id, arrival.day))
+        arrived[arrival.asset_id][arrival.day] = arrival
         site = register.assets[arrival.asset_id].site
         last[site] = max(arrival.day, last.get(site, arrival.day))
-    if not first:
+    if not arrived:
         return []
+    first = {asset_id: min(days) for asset_id, days in arrived.items()}
     done = ledger.done(list(first), min(first.values()), max(last.values()))
     groups: defaultdict[tuple[date, str, str], dict[str, int]] = defaultdict(dict)
     size: Counter[tuple[date, str, str]] = Counter()
     for asset_id, begin in first.items():
-        asset = register.assets[asset_id]
+        asset, days = register.assets[asset_id], arrived[asset_id]
         closed = last_closed_day(register.sites[asset.site], settings, now)
         for day in _days(begin, min(last[asset.site], closed)):
-            key = AssetDay(asset_id, day)
-            if done.get(key, -1) < revision.get(key, 0):
+            arrival_of_day = days.get(day)
+            revision = arrival_of_day.revision if arrival_of_day is not None else 0
+            if not done or done.get(AssetDay(asset_id, day), -1) < revision:
                 group = (day, asset.asset_type, asset.site)
-                groups[group][asset_id] = revision.get(key, 0)
-                size[group] += samples.get(key, 0)
+                groups[group][asset_id] = revision
+                size[group] += arrival_of_day.measurements if arrival_of_day is not None else 0
     return [Due(*group, groups[group], size[group]) for group in sorted(groups)]
 
 
