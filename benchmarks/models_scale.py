@@ -1,9 +1,10 @@
 """How long the models take for a fleet of a given size, on simulated features.
 
-    python benchmarks/models_scale.py --assets 4000 --days 600 --signals 10
+    python -m benchmarks.models_scale --assets 4000 --training-days 225
 
-Measures the look-back columns over all days, fitting the ensemble on ``--training-days`` of them, the look-back
-columns and the levels of one day as in service, and the base features of one day from its samples. Ten signals make
+Measures, in a process of its own, the look-back columns of a history of ``--training-days`` (and those that the first
+looks back on) and fitting the ensemble on them, with what that process needs at most; then the look-back columns and
+the levels of one day as in service, and the base features of one day from its samples. Ten signals make
 60 features (six statistics each), which looking back makes 120 for the detectors. With ``--processes 2`` that day is
 also scored and explained site by site (``--sites`` of them), here and in so many processes, and the results compared.
 The last line of the output is one JSON object; times in seconds, memory in MB.
@@ -13,12 +14,16 @@ from __future__ import annotations
 
 import argparse
 import json
+import multiprocessing
 import resource
+import tempfile
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from functools import partial
-from typing import TypeVar
+from pathlib import Path
+from typing import NamedTuple, TypeVar
 from zoneinfo import ZoneInfo
 
 import numpy as np
@@ -135,6 +140,39 @@ def side_by_side(tasks: Sequence[ToScore], processes: int, times: dict[str, floa
         pd.testing.assert_frame_equal(panel, other, check_exact=True)
 
 
+class Fitted(NamedTuple):
+    """What a fit took: seconds by step, and MB at most."""
+
+    seconds: dict[str, float]
+    peak_mb: int
+
+
+def fit_history(assets: int, training_days: int, signals: int, codes: int, folder: Path) -> Fitted:
+    """Derive and fit as the service does, all days healthy, and save the ensemble into an empty folder."""
+    times: dict[str, float] = {}
+    base = panel_of(assets, LOOK_BACK_DAYS + training_days, signals, codes)
+    names = base.index.get_level_values(0).unique()
+    groups = pd.Series([f"site-{i // 50}" for i in range(len(names))], index=names)
+    first = FIRST + np.timedelta64(LOOK_BACK_DAYS, "D")
+    training = timed("derive_all_days", times, partial(derived_panel, base, groups, since=first))
+    del base
+    fit = partial(
+        Ensemble.fit,
+        training,
+        pd.Series(True, index=training.index),
+        detectors=DETECTORS,
+        false_tickets_per_100_asset_days=0.5,
+        persistence=Persistence(2, 3),
+    )
+    timed("fit", times, fit).save(folder)
+    return Fitted(times, peak_mb())
+
+
+def peak_mb() -> int:
+    """Return the most memory that this process has had."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+
+
 def timed(name: str, times: dict[str, float], work: Callable[[], _T]) -> _T:
     """Do ``work``, note its seconds under ``name`` and print them."""
     start = time.perf_counter()
@@ -147,7 +185,6 @@ def timed(name: str, times: dict[str, float], work: Callable[[], _T]) -> _T:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--assets", type=int, default=400)
-    parser.add_argument("--days", type=int, default=200)
     parser.add_argument("--signals", type=int, default=10)
     parser.add_argument("--codes", type=int, default=10)
     parser.add_argument("--training-days", type=int, default=90, help="days to fit on, after the first look-back")
@@ -158,28 +195,12 @@ def main() -> None:
     options = parser.parse_args()
     times: dict[str, float] = {}
 
-    base = panel_of(options.assets, options.days, options.signals, options.codes)
-    assets = base.index.get_level_values(0).unique()
-    groups = pd.Series([f"site-{i // 50}" for i in range(len(assets))], index=assets)
-    derived = timed("derive_all_days", times, partial(derived_panel, base, groups))
-    day = derived.index.get_level_values(1)
-    last = FIRST + np.timedelta64(LOOK_BACK_DAYS + options.training_days, "D")
-    training = derived[(day >= FIRST + np.timedelta64(LOOK_BACK_DAYS, "D")) & (day < last)]
-    del derived, base
-    ensemble = timed(
-        "fit",
-        times,
-        partial(
-            Ensemble.fit,
-            training,
-            pd.Series(True, index=training.index),
-            detectors=DETECTORS,
-            false_tickets_per_100_asset_days=0.5,
-            persistence=Persistence(2, 3),
-        ),
-    )
-    training_rows = len(training)
-    del training
+    with tempfile.TemporaryDirectory(prefix="fleetdx-models-") as scratch:
+        history = (options.assets, options.training_days, options.signals, options.codes)
+        with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as alone:
+            fitted = alone.submit(fit_history, *history, Path(scratch)).result()
+        times |= fitted.seconds
+        ensemble = Ensemble.load(Path(scratch))
 
     recent = panel_of(options.day_assets, LOOK_BACK_DAYS + 1, options.signals, options.codes)
     assets = recent.index.get_level_values(0).unique()
@@ -201,14 +222,15 @@ def main() -> None:
     timed("base_features_one_day", times, lambda: base_panel(asset_type, ZoneInfo("UTC"), frame, no_faults, asset_days))
     report = {
         "assets": options.assets,
-        "days": options.days,
+        "training_days": options.training_days,
         "features": options.signals * len(STATISTICS),
-        "asset_days_derived": options.assets * options.days,
-        "asset_days_fitted": training_rows,
+        "asset_days_derived": options.assets * (LOOK_BACK_DAYS + options.training_days),
+        "asset_days_fitted": options.assets * options.training_days,
+        "fit_peak_memory_mb": fitted.peak_mb,
         "day_assets": options.day_assets,
         "day_samples": len(frame) * options.signals,
         "seconds": times,
-        "peak_memory_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
+        "peak_memory_mb": peak_mb(),
     }
     print(json.dumps(report))
 

@@ -92,21 +92,27 @@ def derived_panel(
         name: first_of.setdefault((_digest(base[name]), _component(name, component_of)), name) for name in statistics
     }
 
-    def derive(name: str) -> tuple[Floats, ...]:
+    names = [f"{name}.{kind}" for kind in kinds for name in statistics]
+    place = {name: number for number, name in enumerate(names)}
+    columns = np.empty((len(names), int(kept.sum())))
+
+    def derive(name: str) -> None:
         values = grid.spread(base[name])
         component = _component(name, component_of)
         age = ages.get(component) if component is not None else None
-        found = [_against_own_past(values, age, first), _against_peers(values, group, first)]
+        columns[place[f"{name}.own"]] = grid.gather(_against_own_past(values, age, first))[kept]
+        columns[place[f"{name}.peers"]] = grid.gather(_against_peers(values, group, first))[kept]
         if "drift" in further:
-            found.append(_drift(values, group, age, first))
-        return tuple(grid.gather(part)[kept] for part in found)
+            columns[place[f"{name}.drift"]] = grid.gather(_drift(values, group, age, first))[kept]
 
-    names = list(first_of.values())
-    derived_of = dict(zip(names, side_by_side(derive, names), strict=True))
-    columns = {f"{name}.{kind}": derived_of[same[name]][n] for n, kind in enumerate(kinds) for name in statistics}
-    columns |= {name: values[kept] for name, values in _fault_columns(base, grid, excess="excess" in further)}
-    derived = pd.DataFrame(columns, index=base.index[kept])
-    return pd.concat([base[kept], derived], axis=1)
+    side_by_side(derive, list(first_of.values()))
+    for name, other in same.items():
+        for kind in kinds if name != other else ():
+            columns[place[f"{name}.{kind}"]] = columns[place[f"{other}.{kind}"]]
+    rows = base if kept.all() else base[kept]
+    derived = pd.DataFrame(columns.T, columns=names, index=rows.index, copy=False)
+    faults = {name: values[kept] for name, values in _fault_columns(base, grid, excess="excess" in further)}
+    return pd.concat([rows, derived, pd.DataFrame(faults, index=rows.index)], axis=1)
 
 
 def is_look_back(column: str) -> bool:

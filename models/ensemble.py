@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from hashlib import sha256
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple, Self
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from models.arrays import load_arrays, save_arrays
 from models.calibration import Calibration
@@ -19,15 +16,12 @@ from models.derive import FURTHER
 from models.detector import Detector
 from models.detectors import columns_read, detector_class
 from models.grid import Floats
+from models.learning import Learning, column, cross_scored, informative, known_share
 from models.persistence import Persistence
 from models.side_by_side import side_by_side
 from models.threshold import budget_threshold
 
 ENSEMBLE = "ensemble"
-MIN_KNOWN_SHARE = 0.1
-"""Share of the healthy days on which a feature must be known to be learned from."""
-FOLDS = 3
-"""Levels and thresholds come from days of assets that the detectors they are read from did not learn from."""
 
 _FORMAT = 1
 _CANARIES = 16
@@ -90,9 +84,9 @@ class Ensemble:
         if unfit:
             raise ValueError(f"detector {unfit[0]!r} reads raw signals, not asset-days")
         usable = healthy.to_numpy(dtype=bool) & _complete(panel, min_completeness)
-        features = _informative(panel, usable, tuple(columns_read(detectors)))
-        usable &= _known_share(panel, features) >= 0.5
-        learning = _Learning.of(panel, usable, features)
+        features = informative(panel, usable, tuple(columns_read(detectors)))
+        usable &= known_share(panel, features) >= 0.5
+        learning = Learning.of(panel, usable, features)
         kinds = {name: detector_class(name) for name in detectors}
         reading = {name: learning.read_by(kind) for name, kind in kinds.items()}
         names = [name for name in detectors if len(reading[name])]
@@ -104,7 +98,7 @@ class Ensemble:
         calibrations: dict[str, Calibration] = {}
         levels = pd.DataFrame(index=panel.index[usable])
         for name, unseen in zip(
-            names, _cross_scored(learning, [(kinds[n], reading[n]) for n in names], seed), strict=True
+            names, cross_scored(learning, [(kinds[n], reading[n]) for n in names], seed), strict=True
         ):
             calibrations[name] = Calibration.fit(unseen)
             levels[name] = calibrations[name].level(unseen)
@@ -258,97 +252,9 @@ def _complete(panel: pd.DataFrame, min_completeness: float) -> np.ndarray:
 
 
 def _inputs(panel: pd.DataFrame, features: Sequence[str]) -> pd.DataFrame:
-    """Return what the detectors see: fewer faults than usual is no anomaly, so a rate below the usual counts as it."""
+    """Return what the detectors see."""
     matrix = panel.reindex(columns=list(features)).astype(np.float64)
-    rates = [name for name in features if name.endswith(".rate")]
-    return matrix.assign(**{name: matrix[name].clip(lower=0.0) for name in rates})
-
-
-def _column(panel: pd.DataFrame, name: str) -> Floats:
-    """Return one column as ``_inputs`` gives it."""
-    values = panel[name].to_numpy(dtype=np.float64)
-    return np.where(values < 0, 0.0, values) if name.endswith(".rate") else values
-
-
-def _informative(panel: pd.DataFrame, rows: NDArray[np.bool_], endings: tuple[str, ...]) -> list[str]:
-    seen: set[bytes] = set()
-    kept = []
-    for name in panel.columns:
-        if not name.endswith(endings):
-            continue
-        values = _column(panel, name)[rows]
-        known = values[np.isfinite(values)]
-        if len(known) <= MIN_KNOWN_SHARE * len(values) or known.min() == known.max():
-            continue
-        copy = sha256((values + 0.0).data).digest()  # -0.0 becomes 0.0
-        if copy not in seen:
-            seen.add(copy)
-            kept.append(name)
-    if not kept:
-        raise ValueError("no look-back column is known on enough healthy days and varies")
-    return kept
-
-
-def _known_share(panel: pd.DataFrame, features: Sequence[str]) -> Floats:
-    """Return of each row the share of some features that is known."""
-    known = np.zeros(len(panel))
-    for name in features:
-        known += panel[name].notna().to_numpy()
-    return known / len(features)
-
-
-@dataclass(frozen=True, slots=True)
-class _Learning:
-    """The rows to learn from: one array (features, rows), of which each detector is given the part that it reads.
-
-    Taken column by column from the panel, which is as large again, without another copy of it.
-    """
-
-    index: pd.Index
-    features: Sequence[str]
-    values: Floats
-    fold: NDArray[np.intp]
-
-    @classmethod
-    def of(cls, panel: pd.DataFrame, usable: NDArray[np.bool_], features: Sequence[str]) -> Self:
-        values = np.empty((len(features), int(usable.sum())))
-        for place, name in enumerate(features):
-            values[place] = _column(panel, name)[usable]
-        index = panel.index[usable]
-        asset = pd.factorize(index.get_level_values(0), sort=True)[0]
-        return cls(index, features, values, asset % FOLDS)
-
-    def read_by(self, kind: type[Detector]) -> NDArray[np.intp]:
-        """Return the places of the features that a detector reads."""
-        return np.array([i for i, name in enumerate(self.features) if name.endswith(kind.reads)], dtype=np.intp)
-
-    def rows(self, columns: NDArray[np.intp], which: NDArray[np.bool_] | None = None) -> pd.DataFrame:
-        """Return some rows (``None``: all) of some columns."""
-        names = [self.features[place] for place in columns]
-        if which is None:
-            return pd.DataFrame(self.values[columns].T, index=self.index, columns=names, copy=False)
-        chosen = self.values[columns[:, None], np.flatnonzero(which)]
-        return pd.DataFrame(chosen.T, index=self.index[which], columns=names, copy=False)
-
-
-def _cross_scored(
-    learning: _Learning, kinds: Sequence[tuple[type[Detector], NDArray[np.intp]]], seed: int
-) -> Iterator[Floats]:
-    """Yield of each detector raw scores of the learning rows, each by one that did not learn from that asset."""
-    fold = learning.fold
-    folds = range(FOLDS) if len(np.unique(fold)) == FOLDS else [None]
-
-    def score(piece: tuple[int, int | None]) -> Floats:
-        (kind, columns), number = kinds[piece[0]], piece[1]
-        detector = kind(seed=seed).fit(learning.rows(columns, None if number is None else fold != number))
-        return detector.score(learning.rows(columns, None if number is None else fold == number)).to_numpy()
-
-    found = iter(side_by_side(score, [(place, number) for place in range(len(kinds)) for number in folds]))
-    for _ in kinds:
-        scores = np.empty(len(fold))
-        for number in folds:
-            scores[slice(None) if number is None else fold == number] = next(found)
-        yield scores
+    return matrix.assign(**{name: column(matrix, name) for name in features if name.endswith(".rate")})
 
 
 def _surprise(levels: Floats) -> Floats:

@@ -50,10 +50,10 @@ class Scaling:
 
     def apply(self, matrix: pd.DataFrame) -> Floats:
         """Return rows of scaled features in the order of ``features``; a missing column is unknown (NaN)."""
-        values = np.array(matrix.reindex(columns=list(self.features)), dtype=np.float64)
-        values[~np.isfinite(values)] = np.nan
-        values -= self.centre
-        values /= self.spread
+        values = np.empty((len(matrix), len(self.features)), order="F")
+        for place, name in enumerate(self.features.tolist()):
+            column = matrix[name].to_numpy(dtype=np.float64) if name in matrix else np.nan
+            values[:, place] = (np.where(np.isfinite(column), column, np.nan) - self.centre[place]) / self.spread[place]
         return values
 
     def shares(self, parts: Floats, matrix: pd.DataFrame) -> pd.DataFrame:

@@ -32,7 +32,7 @@ def usable_threads() -> int:
 def side_by_side(
     work: Callable[[_Piece], _Result], pieces: Sequence[_Piece], threads: int | None = None
 ) -> list[_Result]:
-    """Return ``work`` of each piece, in order; it may not change what the pieces share.
+    """Return ``work`` of each piece, in order; what it writes, no other piece may read or write.
 
     ``threads``: as many at most, ``usable_threads`` if not given. Raises what ``work`` raises for the first piece that
     fails; pieces that are not begun then are dropped.

@@ -18,6 +18,7 @@ KEPT_VARIANCE = 0.9
 """Share of the variance that the principal components explain; the rest is taken as noise."""
 MIN_NOISE = 1e-3
 """Least noise variance of a scaled feature: exact copies of one another must not make a tiny gap a huge score."""
+_ROWS_AT_ONCE = 50_000  # further copies of all days of a large fleet would take more memory than the days do
 
 
 class PCA:
@@ -46,12 +47,16 @@ class PCA:
     def fit(self, matrix: pd.DataFrame) -> Self:
         """Learn scale and covariance. Raises ``ValueError`` on too few rows, or where no feature varies."""
         self._scaling = Scaling.fit(matrix)
-        scaled = self._scaling.apply(matrix)
-        known = np.isfinite(scaled).astype(np.float64)
-        filled = np.nan_to_num(scaled)
-        pairs = known.T @ known
+        size = len(self._scaling.features)
+        pairs, products = np.zeros((size, size)), np.zeros((size, size))
+        for first in range(0, len(matrix), _ROWS_AT_ONCE):
+            scaled = self._scaling.apply(matrix.iloc[first : first + _ROWS_AT_ONCE])
+            known = np.isfinite(scaled).astype(np.float64)
+            filled = np.nan_to_num(scaled)
+            pairs += known.T @ known
+            products += filled.T @ filled
         # Each pair of features by the rows that know both; a pair never seen together is taken as unrelated.
-        covariance = np.divide(filled.T @ filled, pairs, out=np.zeros_like(pairs), where=pairs > 0)
+        covariance = np.divide(products, pairs, out=np.zeros_like(pairs), where=pairs > 0)
         variances, directions = np.linalg.eigh(covariance)
         variances, directions = np.maximum(variances[::-1], 0.0), directions[:, ::-1]
         share = np.cumsum(variances) / variances.sum()
