@@ -14,7 +14,7 @@ import msgspec
 
 from config.nearest import did_you_mean
 from config.register import SEVERITIES, AssetType, Register
-from ingest.decoders.decoder import MAX_NAME, Decoded, FaultReport, Reject, Rejects, Sample
+from ingest.decoders.decoder import MAX_NAME, Decoded, FaultReport, Reject, Rejects, Sample, Samples
 from telemetry.records import FaultEvent, Measurements
 
 _CODE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,31}")
@@ -174,7 +174,10 @@ def _together(
     asset_id: str, samples: Sequence[Sample], oldest: int, newest: int, bounds: Bounds
 ) -> Measurements | None:
     """Return a batch where all of it is of one shape and can be stored as it is: told by whole columns."""
-    times, rows, _ = zip(*samples, strict=True)
+    if isinstance(samples, Samples):
+        times, rows = samples.times, samples.values
+    else:
+        times, rows, _ = zip(*samples, strict=True)
     signals = tuple(rows[0])
     if not signals or not (oldest <= min(times) and max(times) <= newest):
         return None
@@ -185,8 +188,9 @@ def _together(
     if not isfinite(sum(values)):
         return None
     for place, signal in enumerate(signals):
-        bound, column = bounds.get(signal), values[place :: len(signals)]
-        if bound is None or not (bound[0] <= min(column) and max(column) <= bound[1]):
+        # Sorting finds the least and the greatest sooner than min and max do: it knows that all are floats.
+        bound, column = bounds.get(signal), sorted(values[place :: len(signals)])
+        if bound is None or not (bound[0] <= column[0] and column[-1] <= bound[1]):
             return None
     return _new_measurements((asset_id, signals, times, values))
 

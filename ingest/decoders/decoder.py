@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Literal, NamedTuple, Protocol
+from typing import ClassVar, Literal, NamedTuple, Protocol, overload
 
 import msgspec
 
@@ -69,6 +69,30 @@ class Sample(NamedTuple):
     time: int
     values: Mapping[str, float]
     where: str = ""
+
+
+class Samples(Sequence[Sample]):
+    """Samples of one payload by column, as they mostly stay: only where one is looked at by itself it is made."""
+
+    __slots__ = ("times", "values")
+
+    def __init__(self, times: Sequence[int], values: Sequence[Mapping[str, float]]) -> None:
+        self.times, self.values = times, values
+
+    def __len__(self) -> int:
+        return len(self.times)
+
+    @overload
+    def __getitem__(self, place: int) -> Sample: ...
+
+    @overload
+    def __getitem__(self, place: slice) -> list[Sample]: ...
+
+    def __getitem__(self, place: int | slice) -> Sample | list[Sample]:
+        if isinstance(place, slice):
+            return [self[number] for number in range(*place.indices(len(self)))]
+        number = range(len(self))[place]
+        return Sample(self.times[number], self.values[number], f"samples[{number}].")
 
 
 class FaultReport(NamedTuple):

@@ -6,14 +6,24 @@ A payload that is right throughout is decoded and checked in one pass by msgspec
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import lru_cache, partial
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import ClassVar, Literal, cast
 
 import msgspec
 from msgspec import UNSET, UnsetType
 
-from ingest.decoders.decoder import LAST_SEQ, MAX_NAME, Decoded, FaultReport, Kind, Limits, Sample, default_occurrence
+from ingest.decoders.decoder import (
+    LAST_SEQ,
+    MAX_NAME,
+    Decoded,
+    FaultReport,
+    Kind,
+    Limits,
+    Sample,
+    Samples,
+    default_occurrence,
+)
 from ingest.decoders.json_salvage import salvage
 from ingest.decoders.timestamp import WrongTime, all_nanoseconds, nanoseconds
 
@@ -90,12 +100,12 @@ class JsonDecoder:
             stamps = [sample.ts for sample in message.samples]
             values = [sample.signals for sample in message.samples]
             times, sizes = all_nanoseconds(stamps), list(map(len, values))
-            samples = list(map(_new_sample, zip(times, values, _places(len(times)), strict=True)))
+            samples: Sequence[Sample] = Samples(times, values)
             quotes = 2 + 4 * len(times) + 2 * list(map(type, stamps)).count(str) + 2 * sum(sizes)
             most = max(sizes)
         elif message.ts is not UNSET and message.signals is not UNSET:
             most = len(message.signals)
-            samples = [_new_sample((nanoseconds(message.ts), message.signals, ""))]
+            samples = (_new_sample((nanoseconds(message.ts), message.signals, "")),)
             quotes = 4 + _of(message.ts) + 2 * most
         else:
             raise _Odd
@@ -140,12 +150,6 @@ def _expect_quotes(payload: bytes, quotes: int, *optional: object) -> None:
             quotes += 4 if isinstance(value, str) else 2
     if payload.count(b'"') != quotes:
         raise _Odd
-
-
-@lru_cache(maxsize=100)
-def _places(count: int) -> list[str]:
-    """Return where the samples of a batch stand in its payload."""
-    return [f"samples[{number}]." for number in range(count)]
 
 
 def _of(value: object) -> int:
