@@ -17,14 +17,15 @@ from numpy.typing import NDArray
 
 from models.detector import Detector
 from models.grid import Floats
-from models.side_by_side import side_by_side
+from models.side_by_side import side_by_side, usable_threads
 
 MIN_KNOWN_SHARE = 0.1
 """Share of the healthy days on which a feature must be known to be learned from."""
 FOLDS = 3
 """Levels and thresholds come from days of assets that the detectors they are read from did not learn from."""
 
-_SCORED_AT_ONCE = 50_000
+_SCORED_AT_ONCE = 20_000
+_MOST_COPIED = 1_000_000_000  # bytes of folds at one time: of a fleet whose folds are larger, one at a time is fitted
 
 
 def column(panel: pd.DataFrame, name: str) -> Floats:
@@ -115,7 +116,8 @@ def cross_scored(
 
     # Fold by fold, so that threads are seldom at work on one detector at once, which may be the one that needs most.
     pieces = [(place, number) for number in folds for place in range(len(kinds))]
-    found = dict(zip(pieces, side_by_side(score, pieces), strict=True))
+    threads = max(1, min(usable_threads(), _MOST_COPIED * FOLDS // ((FOLDS - 1) * max(learning.values.nbytes, 1))))
+    found = dict(zip(pieces, side_by_side(score, pieces, threads), strict=True))
     for place in range(len(kinds)):
         scores = np.empty(len(fold))
         for number in folds:

@@ -21,7 +21,7 @@ from models.scaling import SCALING_ARRAYS, Scaling
 TREES = 200
 ROWS_PER_TREE = 256
 _EXPLAINED_AT_ONCE = 100
-_ROWS_AT_ONCE = 50_000
+_ROWS_AT_ONCE = 10_000
 TRUSTED = ["sklearn.tree._tree.Tree"]
 """skops asks whether to trust it, since scikit-learn walks its node numbers unchecked: they are checked below."""
 

@@ -256,7 +256,8 @@ def test_a_fit_gives_the_same_numbers_on_any_number_of_threads(
 ) -> None:
     fitted = []
     for threads in (1, 2):
-        monkeypatch.setattr("models.side_by_side.usable_threads", lambda threads=threads: threads)
+        for module in ("side_by_side", "learning"):
+            monkeypatch.setattr(f"models.{module}.usable_threads", lambda threads=threads: threads)
         fitted.append(fit(training))
     one, two = fitted
     assert one.thresholds == two.thresholds

@@ -88,7 +88,8 @@ def test_one_fold_of_one_detector_takes_little_more_than_its_rows(
     panel: pd.DataFrame, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The rows of two folds are copied, two thirds of all; what a detector computes is of a part of them at a time."""
-    monkeypatch.setattr("models.side_by_side.usable_threads", lambda: 1)
+    monkeypatch.setattr("models.learning.usable_threads", lambda: 4)
+    monkeypatch.setattr(of_learning, "_MOST_COPIED", 1)  # a large fleet's folds: one at a time
     for module in ("pca", "isolation_forest"):
         monkeypatch.setattr(f"models.detectors.{module}._ROWS_AT_ONCE", 400)
     monkeypatch.setattr(of_learning, "_SCORED_AT_ONCE", 400)
