@@ -56,7 +56,7 @@ bench-store: setup  ## write and read rates of the stores
 bench-ingest: setup servers  ## what taking messages in costs, beside Telegraf
 	$(BIN)/python -m benchmarks.ingest $(ARGS)
 
-bench-models: setup  ## time to derive, fit and score
+bench-models: setup  ## time to derive, fit and score; ARGS="--assets 4000 --training-days 225" fits 900,000 asset-days
 	$(BIN)/python -m benchmarks.models_scale $(ARGS)
 
 bench-rules: setup  ## time to evaluate rules on a large fleet
