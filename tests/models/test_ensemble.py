@@ -251,6 +251,7 @@ def test_what_reads_raw_signals_is_no_detector_of_days(training: pd.DataFrame) -
         fit(training, detectors=("robust_z", "windowed"))
 
 
+@pytest.mark.slow
 def test_a_fit_gives_the_same_numbers_on_any_number_of_threads(
     training: pd.DataFrame, unseen: pd.DataFrame, monkeypatch: pytest.MonkeyPatch
 ) -> None:

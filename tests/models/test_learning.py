@@ -69,7 +69,7 @@ def test_no_asset_is_scored_by_a_detector_that_learned_from_it(
     assert (scores == 1).all()
 
 
-@pytest.mark.parametrize("name", ["robust_z", "pca", "isolation_forest", "peers"])
+@pytest.mark.parametrize("name", ["robust_z", "pca", pytest.param("isolation_forest", marks=pytest.mark.slow), "peers"])
 def test_scores_in_parts_are_those_of_all_at_once(
     panel: pd.DataFrame, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -55,6 +55,7 @@ def test_what_is_missing_is_left_out() -> None:
     assert np.isfinite(found[2:]).all()
 
 
+@pytest.mark.slow
 def test_units_never_seen_are_judged_well_and_intervals_hold_the_truth() -> None:
     model = RemainingLife.fit(_runs(2), seeds=1)
     assert model.sensors == ("hot", "noise")
