@@ -162,7 +162,7 @@ class Subscriber:
                 raise
             except Exception:  # a defect of ours met by some message must neither lose it nor stop those beside it
                 log.exception("Some message could not be processed; they are taken one by one")
-                while self._held:
+                while self._held and not stop.is_set():
                     self._take([self._held[0].message])
                     ended(1, [])
             return
@@ -191,8 +191,15 @@ class Subscriber:
         """Bring the messages that have waited longest to their end; False where they still can't be."""
         messages = spool.first(self._ingest.batch_messages, _BATCH_BYTES)
         try:
-            self._take(messages)
-            spool.forget(messages)
+            # Of what was tried before, a part may have come to its end, one by one.
+            done = self._pipeline.spool_position()
+            before = [message for message in messages if message.spooled <= done]
+            if before:
+                spool.forget(before)
+                messages = messages[len(before) :]
+            if messages:
+                self._take(messages)
+                spool.forget(messages)
         except (StoreUnavailable, sqlite3.OperationalError) as error:
             self._store_is_away(error)
             return False

@@ -8,6 +8,7 @@ brings the messages again, and they count once.
 from __future__ import annotations
 
 import logging
+import sqlite3
 from collections.abc import Callable, Sequence
 from datetime import date
 from typing import NamedTuple
@@ -110,10 +111,24 @@ class Pipeline:
         self._days: dict[str, tuple[int, int, date]] = {}
         self._unknown = (0, 0)  # the minute, and messages of unknown assets in it
         self._since_trim = _TRIM_EVERY  # the first refusal trims what an earlier run left
-        self.adopt(register)
+        self._adopted: Register | None = register
+        self._begin()
 
     def adopt(self, register: Register) -> None:
-        """Validate by another register from now on."""
+        """Validate by another register from the next batch on that is read behind none; may be called by any thread."""
+        self._adopted = register
+
+    @property
+    def changing(self) -> bool:
+        """Whether another register waits: then no batch is to be read behind one."""
+        return self._adopted is not None
+
+    def _begin(self) -> None:
+        """Forget what was read and not accounted for, and put in force what was adopted."""
+        self._memory.begin()
+        register, self._adopted = self._adopted, None
+        if register is None:
+            return
         self._register = register
         skew = int(self._settings.allowed_clock_skew_s * _SECOND)
         self._validator = Validator(register, skew=skew, age=self._max_age)
@@ -148,7 +163,7 @@ class Pipeline:
         if behind:
             self._memory.go_on()
         else:
-            self._memory.begin()
+            self._begin()
         return ReadBatch([self._read(message, message.at or now, requests) for message in messages], requests, now)
 
     def store(self, batch: ReadBatch) -> None:
@@ -174,7 +189,7 @@ class Pipeline:
     def take_reports(self, reports: Sequence[Report]) -> None:
         """Do what ``take`` does with content that needs no decoding."""
         now = self._clock()
-        self._memory.begin()
+        self._begin()
         # As what a broker retained: it says nothing of when it was sent.
         messages = [Message(f"{self._prefix}{r.asset_id}/{r.kind}", b"", retained=True) for r in reports]
         unknown = self._validator.unknown_asset
@@ -184,7 +199,7 @@ class Pipeline:
 
     def refuse(self, message: Message, why: str) -> None:
         """Put a message into quarantine that a defect of ours keeps from being processed."""
-        self._memory.begin()
+        self._begin()
         self._finish([_refused(message, UNKNOWN_ASSET, Reject("internal-error", "payload", why[:300]))], self._clock())
 
     def replay(self, held: Quarantined) -> Replayed:
@@ -203,7 +218,7 @@ class Pipeline:
         if isinstance(routed, Reject):
             return Replayed(0, held.samples, str(routed))
         asset_id, kind = routed.place
-        self._memory.begin()
+        self._begin()
         unknown = self._validator.unknown_asset(asset_id)
         decoded, _ = self.routes.decode(routed, held.payload, held.at, known=unknown is None, again=True)
         read = self._check(message, asset_id, kind, decoded, held.at, unknown)
@@ -395,8 +410,12 @@ class Pipeline:
         self._since_trim += quarantined
         if quarantined and self._since_trim >= _TRIM_EVERY:
             before = now - int(self._settings.quarantine_max_days * _DAY)
-            self._accounting.trim_quarantine(before=before, max_rows=self._settings.quarantine_max_rows)
-            self._since_trim = 0
+            try:
+                self._accounting.trim_quarantine(before=before, max_rows=self._settings.quarantine_max_rows)
+            except sqlite3.OperationalError as error:  # what was taken is accounted for all the same
+                log.warning("The quarantine could not be trimmed, trying again: %s", error)
+            else:
+                self._since_trim = 0
 
 
 def _present(store: TelemetryStore, read: _Read) -> set[tuple[object, ...]]:

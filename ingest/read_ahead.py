@@ -25,6 +25,7 @@ class ReadAhead:
     def __init__(self, pipeline: Pipeline, window: Window[Delivery], most: int, most_bytes: int) -> None:
         self._pipeline, self._window, self._most, self._most_bytes = pipeline, window, most, most_bytes
         self._storing = ThreadPoolExecutor(1, "store")
+        self._again = False  # something failed: what is held is tried again by itself, or it would grow with each try
 
     def close(self) -> None:
         """End the thread, when it is done with its batch."""
@@ -33,8 +34,9 @@ class ReadAhead:
     def run(self, held: list[Delivery], ended: Callable[[int, list[Request]], None], stop: threading.Event) -> None:
         """Bring ``held`` to its end, and batch after batch behind it while a whole one is there, until ``stop``.
 
-        What is taken from the window joins ``held``. ``ended`` is told of each batch how many messages it had, the
-        first ones there, which it has to take away, and what is to be published.
+        After ``stop`` nothing new is written, and what was taken already stays in ``held``. What is taken from the
+        window joins ``held``. ``ended`` is told of each batch how many messages it had, the first ones there, which it
+        has to take away, and what is to be published.
 
         Raises what ``Pipeline.take`` does: nothing of what is in ``held`` by then is accounted for, and nothing is
         being written any more.
@@ -50,14 +52,20 @@ class ReadAhead:
                 if following:
                     ahead = self._pipeline.read([delivery.message for delivery in following], behind=True)
                 writing.result()
-                if ahead is not None:
+                over = ahead is None or stop.is_set()
+                if ahead is not None and not over:
                     writing = self._begin(ahead)
                 ended(count, self._pipeline.account(batch))
-                if ahead is None:
+                self._again = False
+                if ahead is None or over:
                     return
                 batch, count = ahead, len(following)
+        except BaseException:
+            self._again = True
+            raise
         finally:
             wait([writing])
+            del writing  # it holds the exception, which holds this frame: a cycle about two batches
 
     def _begin(self, batch: ReadBatch) -> Future[None]:
         writing = self._storing.submit(self._pipeline.store, batch)
@@ -66,6 +74,6 @@ class ReadAhead:
 
     def _following(self, writing: Future[None], stop: threading.Event) -> list[Delivery]:
         """Return a whole batch, or nothing: a part of one is better waited for once the store is free."""
-        if stop.is_set():
+        if stop.is_set() or self._again or self._pipeline.changing:
             return []
         return self._window.take_full(self._most, most_bytes=self._most_bytes, until=writing.done)

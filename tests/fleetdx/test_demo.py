@@ -127,7 +127,7 @@ def test_what_comes_live_is_in_no_figure_of_the_history(scratch: Path) -> None:
 @pytest.mark.faults
 def test_killed_at_any_moment_it_goes_on_to_the_same_result(undisturbed: Run, scratch: Path) -> None:
     folder = scratch / "killed"
-    stored = "SELECT coalesce(sum(n), 0) FROM counts WHERE name = 'stored'"
+    stored = "SELECT coalesce(sum(stored), 0) FROM assets"
     scored, wished = "SELECT count(*) FROM alerts_assetdayrun", "SELECT count(*) FROM alerts_ticket"
     delivered = f"{wished} WHERE status = 'delivered'"
     moments = [

@@ -137,7 +137,7 @@ def test_status_reads_like_a_dashboard(config: Path, data: Path) -> None:
     account = sqlite3.connect(data / "ingest.sqlite3")
     yesterday = time.strftime("%Y-%m-%d", time.gmtime(time.time() - 86_400))
     account.execute("INSERT INTO arrivals VALUES (?, ?, 9, 100, 0, 1, 2)", (asset, yesterday))
-    account.execute("UPDATE heard SET data_at = data_at - ?", (7200 * 10**9,))
+    account.execute("UPDATE assets SET data_at = data_at - ?", (7200 * 10**9,))
     account.commit()
     account.close()
     told = fleetdx("status", "-c", config, "-d", data, "--json").json()

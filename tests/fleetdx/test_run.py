@@ -53,7 +53,7 @@ class Service(NamedTuple):
     def stored(self) -> int:
         """Return how many samples it has stored."""
         with closing(sqlite3.connect(self.data / "ingest.sqlite3")) as database:
-            row = database.execute("SELECT coalesce(sum(n), 0) FROM counts WHERE name = 'stored'").fetchone()
+            row = database.execute("SELECT coalesce(sum(stored), 0) FROM assets").fetchone()
         return int(row[0])
 
     def alerts(self) -> list[tuple[Any, ...]]:

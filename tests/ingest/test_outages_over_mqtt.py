@@ -296,3 +296,35 @@ def test_what_a_broker_that_is_killed_loses_is_counted(
     print(f"\n3 kills of a {'durable' if durable else 'fast'} broker: {counters}")
     if durable:
         assert counters.lost <= 100  # its answer is on its way a moment before its state is on the disk
+
+
+def test_a_poison_in_the_spool_and_a_store_that_goes_away_beside_it_count_nothing_twice(
+    mosquitto: MosquittoServer, topic_prefix: str, register: Register, accounting: Accounting, tmp_path: Path
+) -> None:
+    store, written = Troubled(), list[int]()
+
+    def away(_: Sequence[Measurements]) -> None:
+        raise StoreUnavailable("the server is away")
+
+    def stumble(measurements: Sequence[Measurements]) -> None:
+        if any(13 in measured.values for measured in measurements):
+            raise ZeroDivisionError("division by zero")
+        written.append(len(measurements))
+        if len(written) == 5:  # in the middle of taking them one by one
+            raise StoreUnavailable("the server is away again")
+
+    with ingesting(
+        mosquitto.port, topic_prefix, register, accounting, store, client="mqtt5", spool=Spool(tmp_path / "s", 10**7)
+    ) as thread:
+        store.trouble = away
+        gateway = Gateway(mosquitto.port)
+        for number in range(20):  # not numbered: a repetition would count
+            content = {"ts": time.time_ns() // 1_000_000 - 10**6 + number, "signals": {"rpm": number}}
+            gateway.send(f"{topic_prefix}/bus-1/telemetry", json.dumps(content).encode())
+        gateway.finish()
+        until(lambda: thread.subscriber.spooled == 20)
+        store.trouble = stumble
+        until(lambda: thread.subscriber.spooled == 0)
+    counters = accounting.counters()
+    assert (counters.received, counters.stored, counters.quarantined) == (20, 19, 1)
+    assert sorted(values(store)) == [float(number) for number in range(20) if number != 13]

@@ -69,6 +69,25 @@ def test_a_batch_is_stored_counted_and_noted_by_day(
     assert accounting.status()[0].heard == NOW
 
 
+def test_a_quarantine_that_cannot_be_trimmed_now_makes_nothing_count_twice(
+    accounting: Accounting, pipeline_on: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trim, tried = accounting.trim_quarantine, []
+
+    def full(**bounds: int) -> int:
+        tried.append(1)
+        if len(tried) == 1:
+            raise sqlite3.OperationalError("database or disk is full")
+        return trim(**bounds)
+
+    monkeypatch.setattr(accounting, "trim_quarantine", full)
+    pipeline = pipeline_on(MemoryStore(), accounting)
+    pipeline.take([telemetry(0), Message("fleet/bus-1/telemetry", b"?")])
+    pipeline.take([Message("fleet/bus-1/telemetry", b"?")])
+    counters = accounting.counters()
+    assert (counters.stored, counters.quarantined, counters.messages, len(tried)) == (2, 2, 3, 2)
+
+
 def test_late_samples_and_clocks_ahead_are_counted_and_a_day_knows_its_first_and_last(
     real_store: TelemetryStore, accounting: Accounting, pipeline_on: Make
 ) -> None:

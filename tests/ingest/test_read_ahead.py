@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import threading
 import time
+import weakref
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any
@@ -143,6 +145,69 @@ def test_after_a_stop_no_further_batch_is_taken(desk: Desk) -> None:
     desk.store.go.release()
     desk.run()
     assert (len(desk.ended), len(desk.window)) == (1, 2 * BATCH)
+
+
+def test_when_the_program_stops_meanwhile_what_was_read_ahead_is_held_and_not_written(desk: Desk) -> None:
+    desk.arrive(range(3 * BATCH))
+    running = in_thread(desk.run)
+    until(lambda: len(desk.read) == 2 and len(desk.store.begun) == 1)
+    desk.stop.set()
+    desk.store.go.release(10)
+    running.join(10)
+    assert (len(desk.store.begun), desk.ended) == (1, [list(range(BATCH))])
+    assert [d.packet - 1 for d in desk.held] == list(range(BATCH, 2 * BATCH))
+
+
+def test_what_is_held_grows_no_further_however_often_it_fails_and_leaves_nothing_behind(
+    desk: Desk, accounting: Accounting
+) -> None:
+    failures: list[weakref.ref[BaseException]] = []
+
+    def away(number: int) -> None:
+        if number <= 8:
+            failure = StoreUnavailable("away")
+            failures.append(weakref.ref(failure))
+            try:
+                raise failure
+            finally:
+                del failure  # or this frame and it would hold each other
+
+    desk.store.trouble = away
+    desk.store.go.release(20)
+    desk.arrive(range(5 * BATCH))
+    gc.disable()
+    try:
+        for _ in range(8):
+            with pytest.raises(StoreUnavailable):
+                desk.run()
+            assert len(desk.held) <= 2 * BATCH
+        assert [failure() for failure in failures] == [None] * 8
+    finally:
+        gc.enable()
+    while desk.held or len(desk.window):
+        desk.run()
+    assert [seq for told in desk.ended for seq in told] == list(range(5 * BATCH))
+    assert (accounting.counters().stored, accounting.counters().duplicates) == (5 * BATCH, 0)
+
+
+def test_another_register_is_in_force_once_nothing_is_read_behind(
+    register: Register, accounting: Accounting, pipeline_on: Callable[..., Pipeline]
+) -> None:
+    store = Held()
+    pipeline = pipeline_on(store, accounting)
+    desk = Desk(pipeline, store)
+    desk.arrive(range(3 * BATCH))
+    running = in_thread(desk.run)
+    until(lambda: len(desk.read) == 2 and len(desk.store.begun) == 1)
+    rest = tuple(asset for asset in register.assets.values() if asset.id != "bus-1")
+    pipeline.adopt(Register(tuple(register.sites.values()), tuple(register.asset_types.values()), rest))
+    store.go.release(10)
+    running.join(10)
+    assert (accounting.counters().stored, len(desk.window)) == (2 * BATCH, BATCH)
+    desk.run()
+    desk.ahead.close()
+    counters = accounting.counters()
+    assert (counters.stored, counters.reasons) == (2 * BATCH, {"unknown-asset": BATCH})
 
 
 @pytest.mark.parametrize("fails", [1, 2])
