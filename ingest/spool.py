@@ -27,6 +27,7 @@ CREATE TABLE IF NOT EXISTS spool (
 """
 _ROW_BYTES = 60
 """What a message takes beside its topic and payload, about."""
+_EMPTY = "The spool is empty again: the telemetry store has all that waited"
 _SHRINK_PAGES = 2000  # an empty file larger than this gives its space back
 
 
@@ -55,7 +56,7 @@ class Spool:
             database.execute("PRAGMA journal_mode = WAL")
             database.execute("PRAGMA synchronous = FULL")  # it is on the disk before the broker forgets it
             database.executescript(_TABLE)
-            database.execute("DELETE FROM spool WHERE id <= ?", (done,))
+            over = database.execute("DELETE FROM spool WHERE id <= ?", (done,)).rowcount
             # A file that was removed must not give numbers that are done.
             database.execute("INSERT INTO sqlite_sequence SELECT 'spool', 0 WHERE NOT EXISTS "
                              "(SELECT 1 FROM sqlite_sequence WHERE name = 'spool')")  # fmt: skip
@@ -71,6 +72,8 @@ class Spool:
         if self._messages:
             log.warning("%d messages wait in the spool for the telemetry store", self._messages)
             self._told = self._messages
+        elif over:  # a crash came between the account and what would have said so
+            log.warning(_EMPTY)
 
     def close(self) -> None:
         """Release the file; what waits stays."""
@@ -137,7 +140,7 @@ class Spool:
         self._messages -= len(messages)
         self._bytes -= sum(_size(message) for message in messages)
         if not self._messages:
-            log.warning("The spool is empty again: the telemetry store has all that waited")
+            log.warning(_EMPTY)
             self._told = self._bytes = 0
             if database.execute("PRAGMA page_count").fetchone()[0] > _SHRINK_PAGES:
                 database.execute("VACUUM")  # of an empty file it takes no time

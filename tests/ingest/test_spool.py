@@ -67,6 +67,21 @@ def test_what_waits_is_still_there_after_the_file_was_closed_and_what_is_done_is
     again.close()
 
 
+def test_that_all_that_waited_is_done_is_said_also_after_a_crash_before_it_was(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    spool = Spool(tmp_path / "spool.sqlite3", 1_000_000)
+    spool.open(0)
+    spool.append([message(n) for n in range(3)])
+    done = spool.first(3)[-1].spooled
+    spool.close()
+    for _ in range(2):
+        spool.open(done)
+        assert len(spool) == 0
+        spool.close()
+    assert caplog.text.count("The spool is empty again") == 1
+
+
 def test_numbers_never_come_again_even_where_the_file_was_removed(tmp_path: Path) -> None:
     path = tmp_path / "spool.sqlite3"
     spool = Spool(path, 1_000_000)
