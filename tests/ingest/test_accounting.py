@@ -87,6 +87,10 @@ def test_the_state_of_a_link_keeps_the_newest_time_and_the_last_word(accounting:
         accounting.record(added)
     assert accounting.status() == [AssetStatus("bus-1", 120, False, 0, 0, 0, 0, {})]
     added = Batch()
+    added.of("bus-1").hear(90, None)  # replayed or out of the spool: it came before
+    accounting.record(added)
+    assert accounting.status()[0].heard == 120
+    added = Batch()
     added.of("bus-2").hear(None, True)  # a retained status says nothing of when it was sent
     accounting.record(added)
     assert accounting.status()[1].heard is None

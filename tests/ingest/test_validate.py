@@ -132,6 +132,19 @@ def test_a_thousand_unknown_names_cost_no_thousand_searches_for_the_nearest(regi
     assert str(checked.rejects).count("did you mean") <= 3
 
 
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf], ids=str)
+@pytest.mark.parametrize("place", range(5))
+def test_what_is_not_finite_is_found_wherever_it_stands_in_a_batch(
+    register: Register, place: int, value: float
+) -> None:
+    samples = [Sample(NOW + n, {"rpm": float(n), "oil_temp": 80.0}, f"samples[{n}].") for n in range(5)]
+    samples[place] = Sample(NOW + place, {"rpm": value, "oil_temp": 80.0}, f"samples[{place}].")
+    checked = check(register, Decoded(samples=samples))
+    assert named(checked) == [("out-of-range", f"samples[{place}].signals.rpm")]
+    assert all(math.isfinite(number) for measured in checked.measurements for number in measured.values)
+    assert checked.taken == 5
+
+
 NAMES = st.sampled_from(["rpm", "oil_temp", "rmp", "", "x" * 100, "\ud800"])
 
 

@@ -109,6 +109,26 @@ def test_a_server_that_was_killed_is_unavailable_until_it_is_back(tmp_path: Path
         server.stop()
 
 
+def test_a_key_stands_once_in_what_is_sent_as_within_a_request_no_order_is_promised(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    sent: list[str] = []
+    monkeypatch.setattr(InfluxDBStore, "_send", lambda _store, text: sent.append(text))
+    InfluxDBStore("http://127.0.0.1:1", "o", "b", "t").write(
+        [
+            Measurements("bus-1", ("rpm", "oil"), (5, 6, 5), (1.0, 2.0, 3.0, 4.0, 5.0, 6.0)),
+            Measurements.at("bus-1", 6, {"rpm": 7.0}),
+            Measurements.at("bus-2", 5, {"rpm": 8.0}),
+        ],
+        [],
+    )
+    assert "".join(sent).splitlines() == [
+        "telemetry,asset_id=bus-1 rpm=5.0,oil=6.0 5",
+        "telemetry,asset_id=bus-1 rpm=7.0,oil=4.0 6",
+        "telemetry,asset_id=bus-2 rpm=8.0 5",
+    ]
+
+
 @contextmanager
 def answering(answer: bytes) -> Iterator[str]:
     """Answer every request on loopback with these bytes and close; nothing at all where there are none."""

@@ -96,6 +96,24 @@ def test_what_is_written_is_read_exactly(store: TelemetryStore) -> None:
     assert read(store, ["bus-1"], list(values)) == {("bus-1", 1_700_000_000_123_456_789): values}
 
 
+def test_several_instants_in_one_record_are_those_instants_one_by_one(store: TelemetryStore) -> None:
+    rng = np.random.default_rng(11)
+    expected: dict[tuple[str, int], dict[str, float]] = {}
+    for _ in range(6):
+        batch = []
+        for _ in range(12):
+            asset, count = f"bus-{rng.integers(3)}", int(rng.integers(1, 6))
+            signals = tuple(rng.permutation(["rpm", "oil", "fuel"])[: int(rng.integers(1, 4))].tolist())
+            times = [NOON + int(time) for time in rng.integers(30, size=count)]  # often twice, in no order
+            measured = Measurements(asset, signals, times, rng.normal(size=count * len(signals)).tolist())
+            batch.append(measured)
+            for place, time in enumerate(times):
+                row = measured.values[place * len(signals) : (place + 1) * len(signals)]
+                expected.setdefault((asset, time), {}).update(zip(signals, row, strict=True))
+        store.write(batch, [])
+    assert read(store, [f"bus-{n}" for n in range(3)], ["rpm", "oil", "fuel"]) == dict(sorted(expected.items()))
+
+
 def test_writing_twice_changes_nothing(store: TelemetryStore) -> None:
     measurements = [Measurements.at("bus-1", NOON + i, {"rpm": float(i), "oil": 80.0}) for i in range(50)]
     faults = [FaultEvent("bus-1", "F1", NOON + i, context={"rpm": float(i)}) for i in range(5)]
