@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import threading
 from collections import deque
+from contextlib import closing
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
 from typing import Any, Self
@@ -64,7 +65,6 @@ class FaultyProxy:
             request.send_header("Content-Length", "0")
             request.end_headers()
             return
-        upstream = http.client.HTTPConnection("127.0.0.1", self.upstream, timeout=30)
         # As if the client had asked the server itself: some check where a request says that it comes from.
         here, there = f"127.0.0.1:{self.port}", f"127.0.0.1:{self.upstream}"
         headers = {
@@ -72,10 +72,11 @@ class FaultyProxy:
             for name, value in request.headers.items()
             if name.lower() not in ("connection", "accept-encoding")
         }
-        upstream.request(request.command, request.path, body, headers)
-        answer = upstream.getresponse()
-        content = answer.read()
-        upstream.close()
+        # Closed also where the server behind ends meanwhile: a socket that is left open fails some later test.
+        with closing(http.client.HTTPConnection("127.0.0.1", self.upstream, timeout=30)) as upstream:
+            upstream.request(request.command, request.path, body, headers)
+            answer = upstream.getresponse()
+            content = answer.read()
         if fault == "slow":
             self._released.wait(20)
         if fault is not None:

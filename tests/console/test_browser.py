@@ -16,17 +16,20 @@ pytestmark = pytest.mark.slow
 @pytest.fixture
 def served(console: Console, alert: int, password: str) -> Iterator[str]:
     """The address of the console, served as the program serves it."""
+    from waitress import wasyncore
     from waitress.server import create_server
 
     from console.wsgi import application
 
-    server = create_server(application, host="127.0.0.1", port=0, threads=4)
+    sockets: dict[int, object] = {}
+    server = create_server(application, map=sockets, host="127.0.0.1", port=0, threads=4)
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
     yield f"http://127.0.0.1:{server.effective_port}"
     server.close()
     server.task_dispatcher.shutdown()
     thread.join(timeout=5)
+    wasyncore.close_all(sockets)
 
 
 def test_a_person_logs_in_looks_at_the_evidence_and_acknowledges(
