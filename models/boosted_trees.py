@@ -45,10 +45,11 @@ class BoostedTrees:
     ) -> Self:
         """Grow trees on rows of features (NaN: not known) whose truth is known.
 
-        Raises ``ValueError`` where all rows have the same truth.
+        A feature that is known in none of the rows is never asked for. Raises ``ValueError`` where all rows have the same truth.
         """
         if truth.all() or not truth.any():
             raise ValueError("there is nothing to tell apart: all rows have the same truth")
+        matrix = _without_unknown(matrix)
         grower = HistGradientBoostingClassifier(
             max_iter=trees,
             learning_rate=0.05,
@@ -137,3 +138,9 @@ class BoostedTrees:
             right.astype(np.intp),
             arrays["value"].astype(np.float64),
         )
+
+
+def _without_unknown(matrix: Floats) -> Floats:
+    """Return the matrix with 0 in the columns of which nothing is known, which scikit-learn cannot sort into bins."""
+    unknown = np.isnan(matrix).all(axis=0)
+    return np.where(unknown, 0.0, matrix) if unknown.any() else matrix

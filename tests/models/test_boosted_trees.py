@@ -37,6 +37,16 @@ def test_the_walk_gives_what_the_library_gives_also_for_unknown_values() -> None
     np.testing.assert_allclose(_grown().log_odds(fresh), library.decision_function(fresh), rtol=1e-9)
 
 
+def test_a_feature_that_is_known_nowhere_is_not_asked_for() -> None:
+    matrix, truth = _data()
+    matrix[:, 2] = np.nan
+    grown = BoostedTrees.grown(matrix, truth, trees=20, leaves=7, rows_a_leaf=10, seed=3)
+    assert 2 not in grown.feature
+    apart = matrix.copy()
+    apart[:, 2] = 5.0
+    np.testing.assert_array_equal(grown.log_odds(apart), grown.log_odds(matrix))
+
+
 def test_what_is_saved_comes_back(tmp_path: Path) -> None:
     trees, matrix = _grown(), _data()[0]
     save_arrays(tmp_path / "trees.npz", trees.arrays())
