@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 
 from config.batches import batches, require
 from config.infer_register import Fleet
+from config.instants import NO_TIME, instants
 from config.naming import signal_name
 from config.register import Signal, Text
 from config.source import ConfigError, Problem
@@ -107,9 +108,9 @@ class _Times:
 
 
 def _instants(texts: list[str], file: str) -> npt.NDArray[np.int64]:
-    instants = pd.to_datetime(texts, utc=True, format="ISO8601", errors="coerce")
-    wrong = instants.isna()
-    if wrong.any():
-        value = texts[int(wrong.argmax())]
-        raise ConfigError([Problem(file, 0, f"column 'time': {value[:40]!r} is no ISO 8601 time")])
-    return instants.as_unit("ns").asi8
+    written = pd.Series(texts, dtype="str")
+    found = instants(written)
+    if found.isna().any():
+        value = written[found.isna()].iloc[0]
+        raise ConfigError([Problem(file, 0, f"column 'time': {value[:40]!r} {NO_TIME}")])
+    return found.to_numpy(dtype="datetime64[ns]").astype(np.int64)

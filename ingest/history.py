@@ -4,7 +4,7 @@
     faults       asset_id, time, code, [state, severity, occurrence]
     maintenance  asset_id, time, component, action  failures     asset_id, time, failure_mode
 
-each ``.csv`` or ``.parquet``; times are ISO 8601, UTC where they name no zone, exact to the microsecond. Tables are
+each ``.csv`` or ``.parquet``; times are as ``config.instants`` reads them, exact to the microsecond. Tables are
 read in bounded memory, in the order of their rows; a replay keeps to the order of time only as far as the tables do.
 """
 
@@ -22,6 +22,7 @@ import numpy as np
 import pandas as pd
 
 from config.batches import batches, require, table_path
+from config.instants import NO_TIME, NOON, instants, without_hours
 from config.naming import signal_name
 from config.operating_day import NS
 from config.source import ConfigError, Problem
@@ -135,11 +136,11 @@ class History:
 
     def maintenance(self) -> pd.DataFrame:
         """Return ``asset_id``, ``time`` (int64 ns), ``component``, ``action``; empty without such a table."""
-        return self._whole("maintenance", _COLUMNS["maintenance"])
+        return self._dated("maintenance")
 
     def failures(self) -> pd.DataFrame:
         """Return ``asset_id``, ``time`` (int64 ns), ``failure_mode``; empty without such a table."""
-        return self._whole("failures", _COLUMNS["failures"])
+        return self._dated("failures")
 
     def messages(self, prefix: str) -> Iterator[tuple[str, bytes, int]]:
         """Yield topic, payload and time (ns) of what the gateways would have published, numbered by asset and topic.
@@ -186,6 +187,13 @@ class History:
                 yield Timed(time, Report(asset_id, "faults", Decoded(numbers[asset_id], faults=[fault])))
                 numbers[asset_id] += 1
 
+    def _dated(self, name: Literal["maintenance", "failures"]) -> pd.DataFrame:
+        """Return a table of records; where all stand at midnight only their dates were known, and that is noon."""
+        found = self._whole(name, _COLUMNS[name])
+        if without_hours(found["time"]):
+            found["time"] += NOON.value
+        return found
+
     def _whole(self, name: Literal["assets", "maintenance", "failures"], columns: Sequence[str]) -> pd.DataFrame:
         path = self._tables.get(name)
         frames = [] if path is None else list(self._frames(path, columns, ()))
@@ -202,12 +210,12 @@ class History:
             for name in texts:
                 column = pd.Series(batch.column(name).to_pylist(), index=frame.index, dtype="str").fillna("")
                 if name == "time":
-                    instants = pd.to_datetime(column, utc=True, format="ISO8601", errors="coerce")
-                    self._refuse(path, frame, instants.isna(), "time", "is no ISO 8601 time", column)
-                    years = instants.dt.year.between(1971, 2099)
+                    at = instants(column)
+                    self._refuse(path, frame, at.isna(), "time", NO_TIME, column)
+                    years = at.dt.year.between(1971, 2099)
                     self._refuse(path, frame, ~years, "time", "is not between 1971 and 2100", column)
                     # To the microsecond, as for gateways: a replay of the same rows is then a repetition.
-                    frame[name] = instants.dt.as_unit("us").astype("int64") * 1000
+                    frame[name] = at.astype("int64") * 1000
                 else:
                     frame[name] = column
             for name in numbers:

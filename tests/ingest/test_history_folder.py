@@ -243,3 +243,14 @@ def test_an_import_that_was_broken_off_is_finished_by_the_next(
     rest = import_history(History.open(tmp_path), importing(register, accounting, store), accounting)
     assert (rest.stored, rest.duplicates) == (rows - told[-1], told[-1])
     assert accounting.counters().stored == rows
+
+
+@pytest.mark.parametrize("time", ["2026-01-01", "2026-01-01T00:00:00Z", "1767225600000"])
+def test_records_of_which_the_dates_alone_are_known_count_at_noon(folder: Path, time: str) -> None:
+    """A ticket opens after midnight: at midnight a failure would have come before what the day before it told."""
+    (folder / "failures.csv").write_text(f"asset_id,time,failure_mode\nbus-1,{time},APU-LEAK\n")
+    (folder / "maintenance.csv").write_text(
+        f"asset_id,time,component,action\nbus-1,{time},apu,checked\nbus-1,2026-01-02T08:00Z,apu,checked\n"
+    )
+    assert History.open(folder).failures()["time"].tolist() == [START + 43_200 * SECOND]
+    assert History.open(folder).maintenance()["time"][0] == START + (43_200 * SECOND if len(time) == 10 else 0)
