@@ -10,20 +10,20 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
 import pandas as pd
 import pyarrow.compute as pc
-from pydantic import TypeAdapter, ValidationError
 
 from config.batches import batches, require, table_path
 from config.infer_register import Fleet, read_register
-from config.infer_signals import read_signals
+from config.infer_signals import read_signals, titled
 from config.installation import Installation
-from config.knowledge import ANOMALY, FailureMode, Knowledge
-from config.register import SEVERITIES, AssetType, Code, FaultCode, Register, Severity, Signal, Text
+from config.knowledge import ANOMALY, UNNAMED_FAILURE, FailureMode, Knowledge
+from config.naming import code_name
+from config.register import SEVERITIES, AssetType, FaultCode, Register, Severity, Signal
 from config.settings import Models, Settings
 from config.source import ConfigError, Problem
 
@@ -38,7 +38,7 @@ def infer(history_folder: Path) -> Installation:
     Reads each table once, in bounded memory (the register excepted). The digest is that of what was inferred.
 
     Raises:
-        ConfigError: there is no telemetry and no fault log, a table is broken, a name cannot be made to fit.
+        ConfigError: there is no telemetry and no fault log, a table is broken, two names become the same.
     """
     problems: list[Problem] = []
 
@@ -64,8 +64,8 @@ def infer(history_folder: Path) -> Installation:
         raise ConfigError(problems)
     types = tuple(
         AssetType(
-            id=names[name],
-            title=Text(en=name, zh=name),
+            id=names["type", name],
+            title=titled(name),
             signals=signals.get(name, ()),
             faults=faults.get(name, ()),
             open_vocabulary=True,
@@ -86,20 +86,21 @@ def _faults(path: Path, fleet: Fleet) -> dict[str, tuple[FaultCode, ...]]:
     """The fault codes of each type, each with the severity it was most often logged with (minor where none was)."""
     severity = ("severity",) if "severity" in require(path, "asset_id", "time", "code") else ()
     seen: Counter[tuple[int, str, str]] = Counter()
-    codes: set[str] = set()
+    called: dict[str, str] = {}
     for batch in batches(path, ("asset_id", "code", *severity)):
         types = fleet.type_numbers(batch.column("asset_id"), path.name)
         frame = pd.DataFrame({"type": types, "code": batch.column("code").to_pylist(), "severity": ""})
         if severity:
             frame["severity"] = batch.column("severity").to_pylist()
-        frame = frame[(frame["type"] >= 0) & frame["code"].notna()]
-        codes.update(frame["code"])
-        if len(codes) > MAX_CODES:
+        frame = frame[(frame["type"] >= 0) & (frame["code"].str.strip() != "")]
+        names = {text: code_name(text.strip()) for text in frame["code"].unique()}
+        called.update({name: text.strip() for text, name in names.items() if name not in called})
+        frame["code"] = frame["code"].map(names)
+        if len(called) > MAX_CODES:
             raise ConfigError([Problem(path.name, 0, f"names more than {MAX_CODES:,} fault codes")])
         known = frame["severity"].where(frame["severity"].isin(SEVERITIES), "")
         for key, count in frame.groupby(["type", "code", known]).size().items():
             seen[key] += int(count)  # type: ignore[index]
-    _check_codes(path, "fault code", codes)
     severities: dict[tuple[int, str], Severity] = {}
     for (number, code, word), _ in reversed(seen.most_common()):
         for level in SEVERITIES:
@@ -108,7 +109,7 @@ def _faults(path: Path, fleet: Fleet) -> dict[str, tuple[FaultCode, ...]]:
     pairs = sorted({(number, code) for number, code, _ in seen})
     return {
         name: tuple(
-            FaultCode(code=code, title=Text(en=code, zh=code), severity=severities.get((number, code), "minor"))
+            FaultCode(code=code, title=titled(called[code]), severity=severities.get((number, code), "minor"))
             for number, code in pairs
             if number == i
         )
@@ -117,20 +118,14 @@ def _faults(path: Path, fleet: Fleet) -> dict[str, tuple[FaultCode, ...]]:
 
 
 def _failure_modes(path: Path) -> dict[str, FailureMode]:
-    require(path, "asset_id", "time", "failure_mode")
-    found: set[str] = set()
+    columns = require(path, "asset_id", "time")
+    if "failure_mode" not in columns:
+        return {UNNAMED_FAILURE.code: UNNAMED_FAILURE}
+    written: set[str] = set()
     for batch in batches(path, ("failure_mode",)):
-        found.update(name for name in pc.unique(batch.column("failure_mode")).to_pylist() if name)
-    _check_codes(path, "failure mode", found)
-    return {code: FailureMode(code=code, title=Text(en=code, zh=code)) for code in sorted(found)}
-
-
-def _check_codes(path: Path, kind: str, codes: Iterable[str]) -> None:
-    problems = []
-    for code in sorted(codes):
-        try:
-            TypeAdapter(Code).validate_python(code)
-        except ValidationError as error:
-            problems.append(Problem(path.name, 0, f"{kind}: {error.errors()[0]['ctx']['error']}"))
-    if problems:
-        raise ConfigError(problems)
+        written.update(name.strip() for name in pc.unique(batch.column("failure_mode")).to_pylist())
+        if len(written) > MAX_CODES:
+            raise ConfigError([Problem(path.name, 0, f"names more than {MAX_CODES:,} failure modes")])
+    found = {code_name(name): name for name in sorted(written, reverse=True) if name}
+    modes = {code: FailureMode(code=code, title=titled(name)) for code, name in sorted(found.items())}
+    return modes | ({UNNAMED_FAILURE.code: UNNAMED_FAILURE} if "" in written else {})

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from config.batches import batches, require
-from config.infer_register import Fleet
+from config.infer_register import MAX_TITLE, Fleet
 from config.instants import NO_TIME, instants
 from config.naming import signal_name
 from config.register import Signal, Text
@@ -29,7 +29,7 @@ def read_signals(path: Path, fleet: Fleet) -> dict[str, tuple[Signal, ...]]:
     """Return the signals of each type (as the register calls it): columns in which one of its assets has a number.
 
     Raises:
-        ConfigError: the table is broken, or a column makes no signal name.
+        ConfigError: the table is broken, or two columns are the same signal.
     """
     columns = [name for name in require(path, "asset_id", "time") if name not in ("asset_id", "time")]
     names = _signal_names(path, columns)
@@ -45,7 +45,7 @@ def read_signals(path: Path, fleet: Fleet) -> dict[str, tuple[Signal, ...]]:
     periods = times.periods(path.name)
     return {
         name: tuple(
-            Signal(name=names[column], unit="1", period=periods.get(i), title=Text(en=column, zh=column))
+            Signal(name=names[column], unit="1", period=periods.get(i), title=titled(column))
             for column, seen in zip(columns, reported[i], strict=True)
             if seen
         )
@@ -57,11 +57,7 @@ def _signal_names(path: Path, columns: Iterable[str]) -> dict[str, str]:
     problems = []
     found: dict[str, str] = {}
     for column in columns:
-        try:
-            name = signal_name(column)
-        except ValueError as error:
-            problems.append(Problem(path.name, 1, str(error)))
-            continue
+        name = signal_name(column)
         other = next((known for known, taken in found.items() if taken == name), None)
         if other is not None:
             problems.append(Problem(path.name, 1, f"columns {other!r} and {column!r} are both the signal {name!r}"))
@@ -71,6 +67,11 @@ def _signal_names(path: Path, columns: Iterable[str]) -> dict[str, str]:
     if problems:
         raise ConfigError(problems)
     return found
+
+
+def titled(text: str) -> Text:
+    """Return what people read where data calls something ``text``, in any language."""
+    return Text(en=text[:MAX_TITLE], zh=text[:MAX_TITLE])
 
 
 class _Times:

@@ -178,6 +178,9 @@ ANOMALY = FailureMode(
 )
 """What a model alone can say; every knowledge base has it, and may word it in its own way."""
 
+UNNAMED_FAILURE = FailureMode(code="FAILURE", title=Text(en="Failure of no recorded kind", zh="未记录类型的故障"))
+"""A failure of a history that does not say in what way."""
+
 
 NO_DATA = FailureMode(
     code="NO-DATA", title=Text(en="No data from the asset", zh="设备无数据"), iso14224="OTH", subsystem="link"

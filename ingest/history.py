@@ -23,7 +23,8 @@ import pandas as pd
 
 from config.batches import batches, require, table_path
 from config.instants import NO_TIME, NOON, instants, without_hours
-from config.naming import signal_name
+from config.knowledge import UNNAMED_FAILURE
+from config.naming import asset_name, code_name, signal_name
 from config.operating_day import NS
 from config.source import ConfigError, Problem
 from ingest.accounting import Accounting
@@ -40,9 +41,16 @@ _COLUMNS = {
     "assets": ("asset_id",),
     "telemetry": ("asset_id", "time"),
     "faults": ("asset_id", "time", "code"),
+    "maintenance": ("asset_id", "time"),
+    "failures": ("asset_id", "time"),
+}
+_RECORDS = {
     "maintenance": ("asset_id", "time", "component", "action"),
     "failures": ("asset_id", "time", "failure_mode"),
 }
+
+
+_NAMED = {"asset_id": asset_name, "code": code_name, "failure_mode": code_name}
 
 
 class Timed(NamedTuple):
@@ -107,7 +115,7 @@ class History:
         if path is None:
             return
         columns = [name for name in require(path) if name not in ("asset_id", "time")]
-        names = {column: _signal(path, column) for column in columns}
+        names = {column: signal_name(column) for column in columns}
         for frame in self._frames(path, ("asset_id", "time"), columns):
             yield frame.rename(columns=names)
 
@@ -126,7 +134,8 @@ class History:
             for name in ("state", "severity"):
                 if name not in frame:
                     frame[name] = ""
-            frame["state"] = frame["state"].replace("", "set")
+            frame["state"] = frame["state"].str.lower().replace("", "set")
+            frame["severity"] = frame["severity"].str.lower()
             self._refuse(path, frame, ~frame["state"].isin(("set", "clear")), "state", "is neither set nor clear")
             default = frame["state"].map(default_occurrence)
             given = frame["occurrence"].fillna(default) if numbers else default
@@ -135,12 +144,14 @@ class History:
             yield frame[["asset_id", "code", "time", "state", "severity", "occurrence"]]
 
     def maintenance(self) -> pd.DataFrame:
-        """Return ``asset_id``, ``time`` (int64 ns), ``component``, ``action``; empty without such a table."""
+        """Return ``asset_id``, ``time`` (int64 ns), ``component``, ``action`` (may be empty); none without a table."""
         return self._dated("maintenance")
 
     def failures(self) -> pd.DataFrame:
-        """Return ``asset_id``, ``time`` (int64 ns), ``failure_mode``; empty without such a table."""
-        return self._dated("failures")
+        """Return ``asset_id``, ``time`` (int64 ns), ``failure_mode``; none without such a table."""
+        found = self._dated("failures")
+        found["failure_mode"] = found["failure_mode"].replace("", UNNAMED_FAILURE.code)
+        return found
 
     def messages(self, prefix: str) -> Iterator[tuple[str, bytes, int]]:
         """Yield topic, payload and time (ns) of what the gateways would have published, numbered by asset and topic.
@@ -189,16 +200,19 @@ class History:
 
     def _dated(self, name: Literal["maintenance", "failures"]) -> pd.DataFrame:
         """Return a table of records; where all stand at midnight only their dates were known, and that is noon."""
-        found = self._whole(name, _COLUMNS[name])
+        found = self._whole(name, _RECORDS[name])
         if without_hours(found["time"]):
             found["time"] += NOON.value
         return found
 
     def _whole(self, name: Literal["assets", "maintenance", "failures"], columns: Sequence[str]) -> pd.DataFrame:
         path = self._tables.get(name)
-        frames = [] if path is None else list(self._frames(path, columns, ()))
-        if frames:
-            return pd.concat(frames, ignore_index=True)
+        if path is not None:
+            present = require(path)
+            frames = list(self._frames(path, [column for column in columns if column in present], ()))
+            if frames:
+                found = pd.concat(frames, ignore_index=True)
+                return found.reindex(columns=list(columns), fill_value="")
         return pd.DataFrame({c: pd.Series([], dtype="int64" if c == "time" else "str") for c in columns})
 
     def _frames(self, path: Path, texts: Sequence[str], numbers: Sequence[str]) -> Iterator[pd.DataFrame]:
@@ -208,7 +222,9 @@ class History:
             frame = pd.DataFrame(index=pd.RangeIndex(first, first + batch.num_rows))
             first += batch.num_rows
             for name in texts:
-                column = pd.Series(batch.column(name).to_pylist(), index=frame.index, dtype="str").fillna("")
+                column = (
+                    pd.Series(batch.column(name).to_pylist(), index=frame.index, dtype="str").fillna("").str.strip()
+                )
                 if name == "time":
                     at = instants(column)
                     self._refuse(path, frame, at.isna(), "time", NO_TIME, column)
@@ -216,6 +232,8 @@ class History:
                     self._refuse(path, frame, ~years, "time", "is not between 1971 and 2100", column)
                     # To the microsecond, as for gateways: a replay of the same rows is then a repetition.
                     frame[name] = at.astype("int64") * 1000
+                elif name in _NAMED:
+                    frame[name] = column.map({text: _NAMED[name](text) for text in column.unique() if text}).fillna("")
                 else:
                     frame[name] = column
             for name in numbers:
@@ -272,13 +290,6 @@ def _telemetry(asset_id: str, samples: list[Sample], numbers: Counter[str]) -> T
     numbers[asset_id] += 1
     newest = max(sample.time for sample in samples)
     return Timed(newest, Report(asset_id, "telemetry", Decoded(seq, samples=samples)))
-
-
-def _signal(path: Path, column: str) -> str:
-    try:
-        return signal_name(column)
-    except ValueError as error:
-        raise ConfigError([Problem(path.name, 1, str(error))]) from error
 
 
 def _ts(time: int) -> int | str:
