@@ -5,6 +5,7 @@ Up to a day it only learns, then the models are fitted, and from there on each d
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING
 from config.installation import Installation
 from config.operating_day import NS
 from config.settings import Store
-from diagnostics.sweep import DAYS_AT_ONCE
+from diagnostics.sweep import DAYS_AT_ONCE, Due
 from fleetdx.backtest_store import HistoryStore
 from fleetdx.data_folder import DataFolder
 from fleetdx.failure import CannotGoOn
@@ -92,7 +93,7 @@ def walk(program: Backtest, train_until: date, until: date | None, progress: Rep
             f"the history goes from {begin.date()} to {end.date()}: up to {train_until} nothing can be learned, "
             "or after it nothing is left to walk through. Give another --train-until."
         )
-    groups = program.sweep.due(end + timedelta(days=30))
+    groups = _while_they_last(program.sweep.due(end + timedelta(days=30)))
     learned = [group for group in groups if group.day <= train_until]
     walked = [group for group in groups if group.day > train_until and (until is None or group.day <= until)]
     before, after = (sum(len(group.revisions) for group in some) for some in (learned, walked))
@@ -102,3 +103,20 @@ def walk(program: Backtest, train_until: date, until: date | None, progress: Rep
     program.fit(train_until)
     program.ledger.learning = False
     program.do(walked, days_at_once=days, progress=lambda done, _total: progress(before + done, before + after))
+
+
+def _while_they_last(groups: Sequence[Due]) -> list[Due]:
+    """Return the groups without the days after an asset's last one: it failed for good or was taken out.
+
+    The service cannot know that, and waits for such an asset; here its days would only water down what is said of the
+    others. Of types that report faults alone a day without any is no end. ``groups`` are in the order of days.
+    """
+    last = {asset: group.day for group in groups for asset, revision in group.revisions.items() if revision}
+    measured = {group.asset_type for group in groups if group.samples}
+    kept = []
+    for group in groups:
+        lasting = {asset: n for asset, n in group.revisions.items() if group.day <= last.get(asset, group.day)}
+        group = group._replace(revisions=lasting) if group.asset_type in measured else group
+        if group.revisions:
+            kept.append(group)
+    return kept

@@ -1,0 +1,46 @@
+"""Histories as people bring them who know nothing of this program: one command has to make sense of each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from history_folder import write_history
+from program import here
+
+pytestmark = pytest.mark.slow
+
+TABLES = ("assets", "telemetry", "faults", "maintenance", "failures")
+PUMPS, DAYS, FAILS_ON = 6, 36, [(0, 12), (1, 18), (2, 29), (3, 33)]
+LEARNS_UNTIL, WALKED = "2025-01-25", 11
+Tables = dict[str, pd.DataFrame]
+
+
+@pytest.fixture(scope="module")
+def tables(tmp_path_factory: pytest.TempPathFactory) -> Tables:
+    folder = tmp_path_factory.mktemp("strangers") / "pumps"
+    write_history(folder, days=DAYS, pumps=PUMPS, fails_on=FAILS_ON, hours=6)
+    return {name: pd.read_csv(folder / f"{name}.csv", dtype="str") for name in TABLES}
+
+
+@pytest.fixture
+def written(tables: Tables, tmp_path: Path) -> Callable[..., Path]:
+    def write(**changed: pd.DataFrame) -> Path:
+        for name, table in (tables | changed).items():
+            table.to_csv(tmp_path / f"{name}.csv", index=False)
+        return tmp_path
+
+    return write
+
+
+def test_an_asset_that_ended_has_no_days_after(tables: Tables, written: Callable[..., Path]) -> None:
+    """A disk that failed and is gone must not make false tickets per 100 asset-days look rare."""
+    telemetry, faults = tables["telemetry"], tables["faults"]
+    gone = telemetry["asset_id"].isin(["P-02", "P-05"]) & (telemetry["time"] >= "2025-01-30T13")
+    folder = written(telemetry=telemetry[~gone], faults=faults[faults["time"] < "2025-01-30T13"])
+    answer = here("backtest", folder, "--train-until", LEARNS_UNTIL, "--horizon", "7", "--json")
+    assert answer.code == 0, answer.err
+    assert answer.json()["asset_days"] == (PUMPS - 2) * WALKED + 2 * 5
+    assert answer.json()["failures"] == 2
