@@ -164,12 +164,19 @@ def secret(variable: str, what: str) -> str:
 
 def connect_relational(data: DataFolder) -> None:
     """Point Django at the data folder and bring its tables up to date."""
+    point_django_at(data)
+    from django.core.management import call_command
+
+    call_command("migrate", verbosity=0, interactive=False)
+
+
+def point_django_at(data: DataFolder) -> None:
+    """Let Django work on the tables of the data folder as they are."""
     data.prepare()
     os.environ["FLEETDX_DATA_DIR"] = str(data.root.resolve())
     os.environ["FLEETDX_SECRET_KEY"] = data.secret_key()
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "console.settings")
     import django
-    from django.core.management import call_command
     from django.db import connections
 
     django.setup()
@@ -179,7 +186,6 @@ def connect_relational(data: DataFolder) -> None:
     if database["NAME"] != data.relational:
         connections.close_all()
         database["NAME"] = data.relational
-    call_command("migrate", verbosity=0, interactive=False)
 
 
 def disconnect_relational() -> None:

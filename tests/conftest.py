@@ -3,6 +3,7 @@
 import os
 import uuid
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from influx_server import Bucket, new_bucket, running_influxdb
@@ -42,3 +43,19 @@ def influxdb(influxdb_server: Bucket) -> Iterator[Bucket]:
     """An empty bucket of a real InfluxDB 2.x."""
     with new_bucket(influxdb_server) as bucket:
         yield bucket
+
+
+@pytest.fixture(scope="session")
+def migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Empty relational tables in a file, to be copied: to migrate takes longer than most tests of them."""
+    from fleetdx.data_folder import DataFolder
+    from fleetdx.wiring import connect_relational, disconnect_relational
+
+    data = DataFolder(tmp_path_factory.mktemp("tables"))
+    connect_relational(data)
+    from django.db import connection
+
+    with connection.cursor() as cursor:
+        cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    disconnect_relational()
+    return data.relational

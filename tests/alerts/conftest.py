@@ -23,22 +23,9 @@ from fleetdx.data_folder import DataFolder
 from fleetdx.servers.redmine import RedmineServer
 from fleetdx.servers.roundup import RoundupServer
 from fleetdx.servers.rt import RtServer
-from fleetdx.wiring import connect_relational, disconnect_relational
+from fleetdx.wiring import disconnect_relational, point_django_at
 
 django.setup()  # before a test module imports the tables; which file holds them is said by the fixture below
-
-
-@pytest.fixture(scope="session")
-def migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Empty tables in a file, to be copied."""
-    data = DataFolder(tmp_path_factory.mktemp("tables"))
-    connect_relational(data)
-    from django.db import connection
-
-    with connection.cursor() as cursor:
-        cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-    disconnect_relational()
-    return data.relational
 
 
 @pytest.fixture
@@ -47,7 +34,7 @@ def tables(migrated: Path, tmp_path: Path) -> Iterator[DataFolder]:
     data = DataFolder(tmp_path / "data")
     data.prepare()
     shutil.copy(migrated, data.relational)
-    connect_relational(data)
+    point_django_at(data)
     yield data
     disconnect_relational()
 

@@ -16,23 +16,10 @@ from diagnoses import DAY
 from config.installation import Installation, load
 from fleetdx.data_folder import DataFolder
 from fleetdx.demo import SAMPLE
-from fleetdx.wiring import connect_relational, disconnect_relational, set_password
+from fleetdx.wiring import disconnect_relational, point_django_at, set_password
 from telemetry.memory import MemoryStore
 
 django.setup()  # before a test module imports the tables
-
-
-@pytest.fixture(scope="session")
-def empty_tables(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Empty tables in a file, to be copied."""
-    data = DataFolder(tmp_path_factory.mktemp("console"))
-    connect_relational(data)
-    from django.db import connection
-
-    with connection.cursor() as cursor:
-        cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-    disconnect_relational()
-    return data.relational
 
 
 @pytest.fixture(scope="session")
@@ -42,12 +29,12 @@ def sample() -> Installation:
 
 
 @pytest.fixture
-def console(empty_tables: Path, sample: Installation, tmp_path: Path) -> Iterator[Console]:
+def console(migrated: Path, sample: Installation, tmp_path: Path) -> Iterator[Console]:
     """A console without any alert, over three weeks of telemetry of one car."""
     data = DataFolder(tmp_path / "data")
     data.prepare()
-    shutil.copy(empty_tables, data.relational)
-    connect_relational(data)
+    shutil.copy(migrated, data.relational)
+    point_django_at(data)
     found = Console(sample, MemoryStore(), data)
     found.use(sample)
     fill(found.store)
@@ -65,8 +52,11 @@ def alert(console: Console) -> int:
 
 
 @pytest.fixture
-def password(console: Console) -> str:
-    """The password of user ``anna``, who may log in."""
+def password(console: Console, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The password of user ``anna``, who may log in; kept in the ordinary way, but for how often it is hashed."""
+    from django.contrib.auth.hashers import PBKDF2PasswordHasher
+
+    monkeypatch.setattr(PBKDF2PasswordHasher, "iterations", 1000)
     set_password("anna", PASSWORD)
     return PASSWORD
 
