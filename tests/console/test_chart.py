@@ -14,6 +14,8 @@ from diagnoses import DAY
 
 from config.operating_day import day_bounds
 from config.register import AssetType, Register, Text
+from diagnostics.records import Evidence
+from telemetry.records import FaultEvent
 
 SVG = "{http://www.w3.org/2000/svg}"
 
@@ -76,15 +78,29 @@ def test_the_same_chart_is_the_same_file_and_days_are_those_that_are_offered(con
         assert "2026-04-07 … 2026-05-04" in _texts(_chart(console, alert, days=wrong))
 
 
-@pytest.mark.parametrize("title", ["costs $5 or $6", "$\\frac{1}{$", "<b>&amp;</b>]]>", "a_b^c {x} \\n", "泵 $α$"])
-def test_titles_are_drawn_as_they_are_written(console: Console, title: str) -> None:
+TITLES = ("costs $5 or $6", "$\\frac{1}{$", "<b>&amp;</b>]]>", "a_b^c {x} \\n", "泵 $α$")
+SIGNALS = ("compressor_duty", "compressor_temp", "door_close_time")
+CODES = ("A2101", "A2102", "D3101", "H4101", "B5101")
+
+
+@pytest.mark.parametrize("titles", [TITLES, TITLES[::-1]], ids=["in order", "the last first"])
+def test_titles_are_drawn_as_they_are_written(console: Console, titles: tuple[str, ...]) -> None:
+    """A chart has the titles of three signals and of all codes that were set: two show each title in either place."""
     register = console.installation.register
     asset_type = register.type_of(CAR)
-    signals = tuple(
-        s.model_copy(update={"title": Text(en=title, zh=title)}) if s.name == "compressor_duty" else s
-        for s in asset_type.signals
+    of_signal, of_code = dict(zip(SIGNALS, titles, strict=False)), dict(zip(CODES, titles, strict=True))
+    signals, faults = (
+        tuple(
+            one.model_copy(update={"title": Text(en=told[name], zh=told[name])})
+            if (name := named(one)) in told
+            else one
+            for one in known
+        )
+        for known, named, told in (
+            (asset_type.signals, lambda signal: signal.name, of_signal),
+            (asset_type.faults, lambda fault: fault.code, of_code),
+        )
     )
-    faults = tuple(f.model_copy(update={"title": Text(en=title, zh=title)}) for f in asset_type.faults)
     given = {name: getattr(asset_type, name) for name in AssetType.model_fields}
     changed = AssetType(**(given | {"signals": signals, "faults": faults}))
     types = tuple(changed if t.id == changed.id else t for t in register.asset_types.values())
@@ -94,8 +110,15 @@ def test_titles_are_drawn_as_they_are_written(console: Console, title: str) -> N
             register=Register(tuple(register.sites.values()), types, tuple(register.assets.values())),
         )
     )
-    told = _texts(_chart(console, console.raise_alert()))
-    assert " ".join(title.split()) in " ".join(told.split())
+    noon = day_bounds(register.site_of(CAR).zone, DAY)[0] + 12 * 3600 * 10**9
+    console.store.write([], [FaultEvent(CAR, code, noon) for code in CODES])
+    evidence = tuple(Evidence(f"{name}.mean", 1.0, 2.0) for name in SIGNALS)
+    told = _texts(_chart(console, console.raise_alert(evidence=evidence), days=14))
+    drawn = " ".join(told.split())
+    for name, title in of_signal.items():
+        assert f"{' '.join(title.split())} [" in drawn, name
+    for code, title in of_code.items():
+        assert f"{' '.join(title.split())} {code}" in drawn, code
 
 
 def test_an_asset_without_any_telemetry_has_a_chart_too(console: Console) -> None:
