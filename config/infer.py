@@ -17,7 +17,7 @@ from typing import TypeVar
 import pandas as pd
 import pyarrow.compute as pc
 
-from config.batches import batches, require, table_path
+from config.batches import batches, no_history, require, table_path
 from config.infer_register import Fleet, read_register
 from config.infer_signals import read_signals, titled
 from config.installation import Installation
@@ -51,7 +51,7 @@ def infer(history_folder: Path) -> Installation:
             return otherwise
 
     if not any(table_path(history_folder, name) for name in ("telemetry", "faults")):
-        raise ConfigError([Problem(str(history_folder), 0, "holds neither telemetry nor faults, as .csv or .parquet")])
+        raise ConfigError([no_history(history_folder)])
     fleet = attempt(read_register, "assets", Fleet())
     signals = attempt(lambda path: read_signals(path, fleet), "telemetry", dict[str, tuple[Signal, ...]]())
     faults = attempt(lambda path: _faults(path, fleet), "faults", dict[str, tuple[FaultCode, ...]]())

@@ -127,11 +127,11 @@ def read_register(path: Path) -> Fleet:
     dates = ("commissioned", "warranty_until")
     known = ("asset_type", "site", *dates)
     if path.suffix == ".csv":
-        source = load_csv(path, ("asset_id",), known, path.parent)
+        source = load_csv(path, ("asset_id",), known, path.parent, nameless=True)
     else:
         require(path, "asset_id")
         table = pa.Table.from_batches(batches(path, column_names(path)))
-        rows = [{name: cell for name, cell in row.items() if cell is not None} for row in table.to_pylist()]
+        rows = [{name: cell for name, cell in row.items() if cell} for row in table.to_pylist()]
         source = Source(path.name, [row | {name: row[name][:10] for name in dates if name in row} for row in rows], {})
     assert isinstance(source.data, list)
     nested = [

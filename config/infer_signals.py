@@ -12,9 +12,10 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from config.batches import batches, require
+from config.batches import batches
 from config.infer_register import MAX_TITLE, Fleet
 from config.instants import NO_TIME, instants
+from config.measured import measured
 from config.naming import signal_name
 from config.register import Signal, Text
 from config.source import ConfigError, Problem
@@ -31,11 +32,12 @@ def read_signals(path: Path, fleet: Fleet) -> dict[str, tuple[Signal, ...]]:
     Raises:
         ConfigError: the table is broken, or two columns are the same signal.
     """
-    columns = [name for name in require(path, "asset_id", "time") if name not in ("asset_id", "time")]
+    held = measured(path)
+    columns = held.columns
     names = _signal_names(path, columns)
     reported = np.zeros((len(fleet.types), len(columns)), dtype=bool)
     times = _Times()
-    for batch in batches(path, ("asset_id", "time"), columns):
+    for batch in batches(path, ("asset_id", "time"), held.numbers, held.truths):
         types = fleet.type_numbers(batch.column("asset_id"), path.name)
         times.look(batch, types)
         for number in np.flatnonzero(~reported.all(axis=0)):

@@ -15,11 +15,18 @@ MAX_BYTES = 64_000_000
 MAX_COLUMNS = 100
 
 
-def load_csv(path: Path, required: Sequence[str], optional: Sequence[str] = (), folder: Path | None = None) -> Source:
+def load_csv(
+    path: Path,
+    required: Sequence[str],
+    optional: Sequence[str] = (),
+    folder: Path | None = None,
+    *,
+    nameless: bool = False,
+) -> Source:
     """Read a table whose columns are ``required``, any of ``optional``, and any others, in any order.
 
     The data is a list with a mapping of column to text for each row; an empty cell is not in it, an empty row
-    is left out, blanks around a cell are dropped.
+    is left out, blanks around a cell are dropped. Columns without a name are left out where they may be ``nameless``.
 
     Raises:
         ConfigError: the file cannot be read; a column is missing, nameless, given twice, or is a misspelt optional
@@ -34,7 +41,7 @@ def load_csv(path: Path, required: Sequence[str], optional: Sequence[str] = (), 
     reader = csv.reader(io.StringIO(text, newline=""), strict=True)
     try:
         header = [name.strip() for name in next(reader, [])]
-        if header_problems := _check_header(header, required, optional):
+        if header_problems := _check_header(header, required, optional, nameless=nameless):
             raise ConfigError(Problem(file, 1, message) for message in header_problems)
         while len(problems) < MAX_PROBLEMS:
             line = reader.line_num + 1
@@ -43,7 +50,7 @@ def load_csv(path: Path, required: Sequence[str], optional: Sequence[str] = (), 
                 break
             if not any(cells):
                 continue
-            row = {name: cell.strip() for name, cell in zip(header, cells, strict=False) if cell.strip()}
+            row = {name: cell.strip() for name, cell in zip(header, cells, strict=False) if name and cell.strip()}
             if len(cells) != len(header):
                 problems.append(Problem(file, line, f"has {len(cells)} cells, the header has {len(header)}"))
             else:
@@ -59,7 +66,9 @@ def load_csv(path: Path, required: Sequence[str], optional: Sequence[str] = (), 
     return Source(file, rows, lines)
 
 
-def _check_header(header: Sequence[str], required: Sequence[str], optional: Sequence[str]) -> list[str]:
+def _check_header(
+    header: Sequence[str], required: Sequence[str], optional: Sequence[str], *, nameless: bool
+) -> list[str]:
     if not header:
         return ["is empty; its first line names the columns: " + ",".join((*required, *optional))]
     if len(header) == 1 and ";" in header[0]:
@@ -69,6 +78,8 @@ def _check_header(header: Sequence[str], required: Sequence[str], optional: Sequ
     absent = {name for name in (*required, *optional) if name not in header}
     problems = []
     for number, name in enumerate(header):
+        if not name and nameless:
+            continue
         if not name:
             problems.append(f"column {number + 1} has no name")
         elif name in header[:number]:

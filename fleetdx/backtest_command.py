@@ -18,6 +18,7 @@ from fleetdx.backtest_said import say_report
 from fleetdx.backtest_store import HistoryStore
 from fleetdx.failure import CannotGoOn
 from fleetdx.field_records import field_records
+from fleetdx.left_out import say_columns_left_out
 from fleetdx.terminal import print_json, progress, say
 from fleetdx.wiring import configuration_folder, read_installation
 from ingest.history import History
@@ -79,6 +80,7 @@ def bring_tables(program: Backtest, history: History) -> None:
     """Load a history into the store of a fast program, and its records of maintenance and failures."""
     store = program.store
     assert isinstance(store, HistoryStore)
+    say_columns_left_out(history)
     with progress("samples read") as told:
         store.load(history, told)
     program.ledger.note_field_records(field_records(history))

@@ -172,7 +172,7 @@ class HistoryStore:
         for frame in history.telemetry():
             asset = self._names.get_indexer(pd.Index(frame["asset_id"], dtype="str"))
             at = frame["time"].to_numpy(dtype=np.int64)
-            values = frame.reindex(columns=self._signals).to_numpy(dtype=np.float64)
+            values = frame.reindex(columns=self._signals).to_numpy(dtype=np.float64, copy=True)
             strange = [name for name in frame.columns[2:] if name not in self._signals]
             if strange:
                 self.left_out["unknown-signal"] += int(frame[strange].notna().to_numpy().sum())

@@ -32,7 +32,7 @@ def stops_with_a_message(command: Callable[P, None]) -> Callable[P, None]:
         try:
             command(*args, **kwargs)
         except ConfigError as error:
-            say(f"\n{error}", "The configuration is not usable.", "bold red")
+            say(f"\n{error}", "What was read is not usable.", "bold red")
             raise typer.Exit(NO) from None
         except (CannotGoOn, StoreError, OSError) as error:
             say(f" {error}", "Stopped:", "bold red")

@@ -9,6 +9,7 @@ from config.operating_day import NS
 from fleetdx.counted import say_counters
 from fleetdx.data_folder import DataFolder
 from fleetdx.field_records import field_records
+from fleetdx.left_out import say_columns_left_out
 from fleetdx.program import Program
 from fleetdx.publisher import Publisher
 from fleetdx.terminal import print_json, progress, say
@@ -44,6 +45,7 @@ def import_aemp(file: Path, config: Path, data: Path, *, asset_id: str | None, a
 
 def bring(program: Program, history: History) -> tuple[Counters, int]:
     """Import a history into a program; return what was counted, and how many field records are new."""
+    say_columns_left_out(history)
     pipeline = program.pipeline(max_age_days=ANY_AGE_DAYS)
     with progress("samples imported") as report:
         counters = histories.import_history(history, pipeline, program.accounting, report)
@@ -53,6 +55,7 @@ def bring(program: Program, history: History) -> tuple[Counters, int]:
 def replay_history(folder: Path, *, host: str, port: int, prefix: str, speed: float | None, as_json: bool) -> None:
     """Publish a history through a broker, ``speed`` times as fast as it happened."""
     history = History.open(folder)
+    say_columns_left_out(history)
     publisher = Publisher(host, port, "fleetdx-replay")
     begun, first, sent = time.monotonic(), None, 0
     with progress("messages published") as report:

@@ -4,8 +4,9 @@
     faults       asset_id, time, code, [state, severity, occurrence]
     maintenance  asset_id, time, component, action  failures     asset_id, time, failure_mode
 
-each ``.csv`` or ``.parquet``; times are as ``config.instants`` reads them, exact to the microsecond. Tables are
-read in bounded memory, in the order of their rows; a replay keeps to the order of time only as far as the tables do.
+each ``.csv``, ``.csv.gz`` or ``.parquet``; times are as ``config.instants`` reads them, exact to the microsecond.
+Tables are read in bounded memory, in the order of their rows; a replay keeps to the order of time only as far as the
+tables do.
 """
 
 from __future__ import annotations
@@ -21,9 +22,10 @@ import msgspec
 import numpy as np
 import pandas as pd
 
-from config.batches import batches, require, table_path
+from config.batches import batches, no_history, require, table_path
 from config.instants import NO_TIME, NOON, instants, without_hours
 from config.knowledge import UNNAMED_FAILURE
+from config.measured import measured
 from config.naming import asset_name, code_name, signal_name
 from config.operating_day import NS
 from config.source import ConfigError, Problem
@@ -93,7 +95,7 @@ class History:
         """
         history = cls.tables_in(folder)
         if not history._tables.keys() & {"telemetry", "faults"}:
-            raise ConfigError([Problem(str(folder), 0, "holds neither telemetry nor faults, as .csv or .parquet")])
+            raise ConfigError([no_history(folder)])
         return history
 
     @classmethod
@@ -109,14 +111,19 @@ class History:
         path = self._tables.get("assets")
         return self._whole("assets", require(path) if path else _COLUMNS["assets"])
 
+    def columns_left_out(self) -> dict[str, str]:
+        """Return the columns of telemetry that measure nothing, with the reason."""
+        path = self._tables.get("telemetry")
+        return measured(path).left_out if path is not None else {}
+
     def telemetry(self) -> Iterator[pd.DataFrame]:
         """Yield ``asset_id`` (str), ``time`` (int64 ns) and one float64 column per signal, NaN where not reported."""
         path = self._tables.get("telemetry")
         if path is None:
             return
-        columns = [name for name in require(path) if name not in ("asset_id", "time")]
-        names = {column: signal_name(column) for column in columns}
-        for frame in self._frames(path, ("asset_id", "time"), columns):
+        held = measured(path)
+        names = {column: signal_name(column) for column in held.columns}
+        for frame in self._frames(path, ("asset_id", "time"), held.numbers, held.truths):
             yield frame.rename(columns=names)
 
     def faults(self) -> Iterator[pd.DataFrame]:
@@ -136,10 +143,10 @@ class History:
                     frame[name] = ""
             frame["state"] = frame["state"].str.lower().replace("", "set")
             frame["severity"] = frame["severity"].str.lower()
-            self._refuse(path, frame, ~frame["state"].isin(("set", "clear")), "state", "is neither set nor clear")
+            _refuse(path, ~frame["state"].isin(("set", "clear")), "state", "is neither set nor clear", frame["state"])
             default = frame["state"].map(default_occurrence)
             given = frame["occurrence"].fillna(default) if numbers else default
-            self._refuse(path, frame, (given < 0) | (given % 1 != 0), "occurrence", "is no count", given)
+            _refuse(path, (given < 0) | (given % 1 != 0), "occurrence", "is no count", given)
             frame["occurrence"] = given.astype("int64")
             yield frame[["asset_id", "code", "time", "state", "severity", "occurrence"]]
 
@@ -215,39 +222,31 @@ class History:
                 return found.reindex(columns=list(columns), fill_value="")
         return pd.DataFrame({c: pd.Series([], dtype="int64" if c == "time" else "str") for c in columns})
 
-    def _frames(self, path: Path, texts: Sequence[str], numbers: Sequence[str]) -> Iterator[pd.DataFrame]:
+    def _frames(
+        self, path: Path, texts: Sequence[str], numbers: Sequence[str], truths: Sequence[str] = ()
+    ) -> Iterator[pd.DataFrame]:
         """Yield frames whose index is the row's number in the file, the header of a CSV being row 1."""
-        first = 2 if path.suffix == ".csv" else 1
-        for batch in batches(path, texts, numbers):
-            frame = pd.DataFrame(index=pd.RangeIndex(first, first + batch.num_rows))
+        first = 1 if path.suffix == ".parquet" else 2
+        for batch in batches(path, texts, numbers, truths):
+            index = pd.RangeIndex(first, first + batch.num_rows)
             first += batch.num_rows
+            columns: dict[str, pd.Series] = {}
             for name in texts:
-                column = (
-                    pd.Series(batch.column(name).to_pylist(), index=frame.index, dtype="str").fillna("").str.strip()
-                )
+                told = pd.Series(batch.column(name).to_pylist(), index=index, dtype="str").fillna("").str.strip()
                 if name == "time":
-                    at = instants(column)
-                    self._refuse(path, frame, at.isna(), "time", NO_TIME, column)
-                    years = at.dt.year.between(1971, 2099)
-                    self._refuse(path, frame, ~years, "time", "is not between 1971 and 2100", column)
+                    at = instants(told)
+                    _refuse(path, at.isna(), "time", NO_TIME, told)
+                    _refuse(path, ~at.dt.year.between(1971, 2099), "time", "is not between 1971 and 2100", told)
                     # To the microsecond, as for gateways: a replay of the same rows is then a repetition.
-                    frame[name] = at.astype("int64") * 1000
+                    columns[name] = at.astype("int64") * 1000
                 elif name in _NAMED:
-                    frame[name] = column.map({text: _NAMED[name](text) for text in column.unique() if text}).fillna("")
+                    columns[name] = told.map({text: _NAMED[name](text) for text in told.unique() if text}).fillna("")
                 else:
-                    frame[name] = column
-            for name in numbers:
-                frame[name] = batch.column(name).to_numpy(zero_copy_only=False).astype(np.float64)
-            yield frame
-
-    @staticmethod
-    def _refuse(
-        path: Path, frame: pd.DataFrame, wrong: pd.Series[bool], column: str, why: str, values: Any = None
-    ) -> None:
-        if wrong.any():
-            row = int(frame.index[int(wrong.to_numpy().argmax())])
-            value = (frame[column] if values is None else values).loc[row]
-            raise ConfigError([Problem(path.name, row, f"column {column!r}: {str(value)[:40]!r} {why}")])
+                    columns[name] = told
+            for name in (*numbers, *truths):
+                values = batch.column(name).to_numpy(zero_copy_only=False).astype(np.float64)
+                columns[name] = pd.Series(values, index=index)
+            yield pd.DataFrame(columns, index=index)
 
 
 def import_history(
@@ -283,6 +282,12 @@ def import_history(
             bring()
     bring()
     return accounting.counters().since(before)
+
+
+def _refuse(path: Path, wrong: pd.Series[bool], column: str, why: str, values: pd.Series) -> None:
+    if wrong.any():
+        row = int(wrong.index[int(wrong.to_numpy().argmax())])
+        raise ConfigError([Problem(path.name, row, f"column {column!r}: {str(values.loc[row])[:40]!r} {why}")])
 
 
 def _telemetry(asset_id: str, samples: list[Sample], numbers: Counter[str]) -> Timed:

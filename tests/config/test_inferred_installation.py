@@ -134,8 +134,8 @@ def test_all_that_is_wrong_is_told(tmp_path: Path) -> None:
     )
     assert problems(tmp_path) == [
         "assets.csv:3: asset 'a' is given twice",
-        "failures.csv:1: missing column 'time'",
-        "faults.csv:1: missing column 'code'",
+        "failures.csv:1: missing column 'time'; rename 'date' to it",
+        "faults.csv:1: missing column 'code' (columns: asset_id, time, severity)",
         "telemetry.csv:1: columns 'Oil Temp' and 'Oil temp' are both the signal 'oil_temp'",
     ]
 
@@ -187,15 +187,17 @@ def test_two_assets_whose_names_become_one_are_told(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("", "telemetry.csv: Empty CSV file"),
+        ("", "telemetry.csv: is empty; its first line names the columns"),
         ("asset_id;time;x\n", "telemetry.csv:1: columns are separated by ';'; separate them by ','"),
-        ("asset_id,x\n", "telemetry.csv:1: missing column 'time'"),
+        ("asset_id\ttime\tx\n", "telemetry.csv:1: columns are separated by tabs; separate them by ','"),
+        ("asset_id,x\n", "telemetry.csv:1: missing column 'time' (columns: asset_id, x)"),
+        ("Asset ID,time,x\n", "telemetry.csv:1: missing column 'asset_id'; rename 'Asset ID' to it"),
+        ("asset_id,timestamp,x\n", "telemetry.csv:1: missing column 'time'; rename 'timestamp' to it"),
         ("asset_id,time,x,x\n", "telemetry.csv:1: column 'x' is given twice"),
         ("asset_id,time,x,X\n", "telemetry.csv:1: columns 'x' and 'X' are both the signal 'x'"),
-        ("asset_id,time,\n", "telemetry.csv:1: a column has no name"),
         (
-            "asset_id,time,n,state\na,2024-01-01,1,2\nb,2024-01-01,1,ON\n",
-            "telemetry.csv:3: column 'state': ON is no number",
+            "asset_id,time,n,state\na,2024-01-01,1,2\nb,2024-01-01,1,odd\n",
+            "telemetry.csv:3: column 'state': odd is no number; leave a cell empty where nothing was measured",
         ),
         ("asset_id,time,x\na,2024-01-01\n", "telemetry.csv:2: Expected 3 columns, got 2: a,2024-01-01"),
     ],
@@ -210,18 +212,17 @@ def test_times_that_are_none(tmp_path: Path) -> None:
     assert problems(tmp_path)[0].startswith("telemetry.csv: column 'time': 'yesterday' is no ISO 8601 time; write ")
 
 
-def test_a_parquet_column_that_holds_no_numbers(tmp_path: Path) -> None:
-    write(tmp_path, "parquet", telemetry=TELEMETRY.assign(rpm="fast"))
-    assert problems(tmp_path)[0].startswith("telemetry.parquet: column 'rpm' holds ")
-
-
 def test_a_parquet_file_that_is_none(tmp_path: Path) -> None:
     (tmp_path / "telemetry.parquet").write_bytes(b"no parquet at all")
     assert problems(tmp_path)[0].startswith("telemetry.parquet: ")
 
 
 def test_no_table_or_two_of_one(tmp_path: Path) -> None:
-    assert problems(tmp_path) == [f"{tmp_path}: holds neither telemetry nor faults, as .csv or .parquet"]
+    empty = f"{tmp_path}: holds neither telemetry nor faults, as .csv, .csv.gz or .parquet"
+    assert problems(tmp_path) == [empty]
+    (tmp_path / "Telemetry.xlsx").touch()
+    assert problems(tmp_path) == [f"{empty}; it holds Telemetry.xlsx"]
+    assert problems(tmp_path / "no") == [f"{tmp_path / 'no'}: is not a folder"]
     write(tmp_path, "csv", telemetry=TELEMETRY)
     write(tmp_path, "parquet", telemetry=TELEMETRY)
     assert problems(tmp_path) == ["telemetry.csv: stands beside telemetry.parquet; keep one of the two"]

@@ -129,8 +129,8 @@ def test_a_rule_test_that_fails_is_an_answer_of_no(config: Path) -> None:
         (["run", "-c", "{missing}", "-d", "{data}"], 3, "Copy the sample config/rail"),
         (["score", "-c", "{missing}", "-d", "{data}"], 3, "name it with --config"),
         (["import", "{missing}", "-d", "{data}"], 3, "no history folder"),
-        (["backtest", "{missing}", "--train-until", "2026-01-01"], 1, "holds neither telemetry nor faults"),
-        (["replay", "{missing}"], 1, "holds neither telemetry nor faults"),
+        (["backtest", "{missing}", "--train-until", "2026-01-01"], 1, "is not a folder"),
+        (["replay", "{missing}"], 1, "is not a folder"),
         (
             ["score", "-c", SAMPLE, "-d", "{file}"],
             3,
@@ -254,4 +254,4 @@ def test_a_user_is_made_once_and_may_change_the_password(tmp_path: Path, monkeyp
 
 def _is_one_message(answer: Answer) -> None:
     assert "Traceback" not in answer.err
-    assert answer.err.startswith(("Stopped: ", "The configuration is not usable.", "1 problem:")), answer.err
+    assert answer.err.startswith(("Stopped: ", "What was read is not usable.", "1 problem:")), answer.err

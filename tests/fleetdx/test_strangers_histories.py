@@ -44,3 +44,14 @@ def test_an_asset_that_ended_has_no_days_after(tables: Tables, written: Callable
     assert answer.code == 0, answer.err
     assert answer.json()["asset_days"] == (PUMPS - 2) * WALKED + 2 * 5
     assert answer.json()["failures"] == 2
+
+
+def test_columns_that_measure_nothing_are_left_out_and_named(tables: Tables, written: Callable[..., Path]) -> None:
+    rows = len(tables["telemetry"])
+    telemetry = tables["telemetry"].assign(mode=["AUTO"] * rows, running=["yes", "no"] * (rows // 2))
+    answer = here(
+        "backtest", written(telemetry=telemetry), "--train-until", LEARNS_UNTIL, "--until", "2025-01-27", "--json"
+    )
+    assert answer.code == 0, answer.err
+    assert "Columns of telemetry left out: mode (text such as 'AUTO')." in answer.err
+    assert answer.json()["asset_days"] == 2 * PUMPS

@@ -174,7 +174,11 @@ def test_what_is_wrong_in_a_row_is_quarantined_with_its_row(
         ("telemetry", "asset_id,time,rpm\nbus-1,2026-01-01,1\nbus-1,soon,1\n", [":3", "'time'", "'soon'"]),
         ("telemetry", "asset_id,time,rpm\nbus-1,1500-01-01,1\n", [":2", "'1500-01-01'", "between 1971 and 2100"]),
         ("telemetry", "asset_id,time,rpm\nbus-1,9999-12-31,1\n", [":2", "between 1971 and 2100"]),
-        ("telemetry", "asset_id,time,rpm\nbus-1,2026-01-01,fast\n", ["telemetry.csv:2", "'rpm'", "fast"]),
+        (
+            "telemetry",
+            "asset_id,time,rpm\nbus-1,2026-01-01,1\nbus-1,2026-01-02,fast\n",
+            ["telemetry.csv:3", "'rpm'", "fast"],
+        ),
         ("telemetry", "asset_id,time,rpm\nbus-1,2026-01-01,1,2,3\n", ["telemetry.csv", "columns"]),
         ("faults", "asset_id,time,code,state\nbus-1,2026-01-01,F1,on\n", [":2", "'state'", "'on'"]),
         ("faults", "asset_id,time,code,occurrence\nbus-1,2026-01-01,F1,-1\n", [":2", "'occurrence'", "-1"]),
