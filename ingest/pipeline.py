@@ -232,7 +232,7 @@ class Pipeline:
             return Replayed(0, held.samples, str(checked.rejects))
         there = min(taken, len(present))
         account = Batch(released=[held.id])
-        before, tally = account.of(held.asset_id), account.of(asset_id)
+        before, tally = account.of(held.asset_id), account.of(read.asset_id)
         before.quarantined -= held.samples
         before.flagged_values -= held.flagged
         tally.stored += taken - there

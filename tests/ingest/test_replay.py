@@ -161,6 +161,21 @@ def test_what_was_kept_in_part_cannot_be_replayed(register: Register, accounting
     assert desk.counts() == (0, 0, 1, 0)
 
 
+def test_what_is_refused_again_of_an_asset_that_is_still_unknown_counts_as_of_nobody(
+    desk: Desk, register: Register, accounting: Accounting
+) -> None:
+    strict = Pipeline(desk.store, accounting, register, settings=Ingest(max_payload_bytes=100), clock=lambda: NOW)
+    samples = [{"ts": MS + n, "signals": {"rpm": n}} for n in range(3)]
+    strict.take([Message("fleet/bus-9/telemetry", json.dumps({"samples": samples}).encode())])
+    assert desk.counts() == (0, 0, 1, 0)  # it was not looked into
+    assert desk.replay() == [(0, 3)]
+    assert [(one.asset_id, one.quarantined) for one in accounting.status()] == [("", 3)]
+    desk.mend()
+    assert desk.replay() == [(3, 0)]
+    found = {one.asset_id: (one.stored, one.quarantined) for one in accounting.status()}
+    assert found == {"": (0, 0), "bus-9": (3, 0)}
+
+
 def test_sparkplug_data_before_its_birth(register: Register, accounting: Accounting) -> None:
     store, mqtt = MemoryStore(), Mqtt(decoders={"spBv1.0": "sparkplug"})
     pipeline = Pipeline(store, accounting, register, mqtt=mqtt, settings=Ingest(), clock=lambda: NOW)
