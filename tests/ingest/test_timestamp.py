@@ -36,10 +36,10 @@ def test_a_time_of_either_form_is_read_exactly(text: str | int, ns: int) -> None
 
 @given(
     st.datetimes(datetime(1971, 1, 2), datetime(2099, 12, 30)),  # noqa: DTZ001
-    st.timedeltas(timedelta(hours=-23, minutes=-59), timedelta(hours=23, minutes=59)),
+    st.integers(-23 * 60 - 59, 23 * 60 + 59),  # RFC 3339 knows offsets of whole minutes
 )
-def test_any_time_of_any_zone_is_exact_to_the_microsecond(local: datetime, offset: timedelta) -> None:
-    at = local.replace(tzinfo=timezone(offset))
+def test_any_time_of_any_zone_is_exact_to_the_microsecond(local: datetime, minutes: int) -> None:
+    at = local.replace(tzinfo=timezone(timedelta(minutes=minutes)))
     assert nanoseconds(at.isoformat()) == (at - EPOCH) // timedelta(microseconds=1) * 1000
 
 
