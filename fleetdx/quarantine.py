@@ -78,6 +78,7 @@ def show(data: Path, number: int, *, as_json: bool) -> int:
 def replay(config: Path, data: Path, selection: Selection, *, as_json: bool) -> int:
     """Run messages through the pipeline again, oldest first; return the exit code: 1 if some are still refused."""
     from fleetdx.program import Program  # slow to load, and of no use to the other commands
+    from ingest.replay import replay as take_again
 
     done = {"messages": 0, "stored": 0, "refused": 0, "kept": 0}
     reasons: list[str] = []
@@ -85,7 +86,7 @@ def replay(config: Path, data: Path, selection: Selection, *, as_json: bool) -> 
         accounting, pipeline = program.accounting, program.pipeline()
         total = accounting.count_quarantined(selection)
         for held in _oldest_first(accounting, selection):
-            replayed = pipeline.replay(held)
+            replayed = take_again(pipeline, held)
             done["messages"] += 1
             done["stored"] += replayed.stored
             done["refused"] += replayed.refused

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,7 +14,7 @@ from config.settings import Ingest, Mqtt
 from ingest.accounting import Accounting
 from ingest.batch import Batch
 from ingest.pipeline import Message, Pipeline
-from ingest.quarantine import Selection
+from ingest.replay import replay
 from telemetry.memory import MemoryStore
 
 NOW = 1_790_000_000_000_000_000
@@ -49,7 +48,7 @@ class Desk:
         self.pipeline.take([Message(f"fleet/{asset}/{kind}", json.dumps(body).encode())])
 
     def replay(self) -> list[tuple[int, int]]:
-        found = [self.pipeline.replay(held) for held in reversed(self.accounting.quarantined())]
+        found = [replay(self.pipeline, held) for held in reversed(self.accounting.quarantined())]
         return [(one.stored, one.refused) for one in found]
 
     def mend(self) -> None:
@@ -187,39 +186,7 @@ def test_sparkplug_data_before_its_birth(register: Register, accounting: Account
     )
     [held] = accounting.quarantined()
     assert held.reason == "no-birth"
-    assert pipeline.replay(held)[:2] == (1, 0)
+    assert replay(pipeline, held)[:2] == (1, 0)
     assert sorted(v for frame in store.read_measurements(["bus-1"], ["rpm"], 0, 2**62) for v in frame["rpm"]) == [1, 7]
     assert pipeline.take([Message("spBv1.0/g/DDATA/n/bus-1", payload([], seq=2, ts=MS))]) == []
     assert accounting.counters().lost == 0
-
-
-def test_a_selection_is_purged_and_counted(desk: Desk) -> None:
-    for number in range(3):
-        desk.now = NOW + number
-        desk.take("faults", ts=MS, code=f"X{number}")
-        desk.take("telemetry", "bus-2", ts=MS, signals={"rpm": -1})
-    accounting = desk.accounting
-    assert accounting.count_quarantined(Selection(reason="unknown-code")) == 3
-    assert accounting.purge_quarantine(Selection(reason="unknown-code", before=NOW + 1)) == 1
-    assert accounting.purge_quarantine(Selection(asset_id="bus-2")) == 3
-    assert accounting.purge_quarantine(Selection(ids=(999,))) == 0
-    assert [held.reason for held in accounting.quarantined()] == ["unknown-code"] * 2
-    assert accounting.counters().quarantine_dropped == 4
-
-
-def test_a_quarantine_of_an_earlier_version_is_brought_up_to_date(tmp_path: Path) -> None:
-    path = tmp_path / "ingest.sqlite3"
-    database = sqlite3.connect(path)
-    database.execute(
-        "CREATE TABLE quarantine (id INTEGER PRIMARY KEY AUTOINCREMENT, at INTEGER NOT NULL, asset_id TEXT NOT NULL, "
-        "topic TEXT NOT NULL, reason TEXT NOT NULL, detail TEXT NOT NULL, size INTEGER NOT NULL, payload BLOB NOT NULL)"
-    )
-    database.execute("INSERT INTO quarantine VALUES (7, 1, 'bus-1', 't', 'r', 'd', 1, x'00')")
-    database.commit()
-    database.close()
-    for _ in range(2):
-        accounting = Accounting(path)
-        accounting.open()
-        [held] = accounting.quarantined()
-        assert (held.id, held.samples, held.flagged, held.stored, held.whole) == (7, 1, 0, 0, True)
-        accounting.close()
