@@ -5,24 +5,30 @@ from __future__ import annotations
 import math
 import tempfile
 import time
+from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import pandas as pd
 
 from config.installation import Installation
-from config.operating_day import NS
+from config.operating_day import NS, day_bounds
 from fleetdx.backtest import Backtest, fast_program, walk
 from fleetdx.backtest_figures import findings
 from fleetdx.backtest_said import say_report
 from fleetdx.backtest_store import HistoryStore
 from fleetdx.failure import CannotGoOn
 from fleetdx.field_records import field_records
-from fleetdx.left_out import say_columns_left_out
+from fleetdx.left_out import say_assets_left_out, say_columns_left_out
 from fleetdx.terminal import print_json, progress, say
 from fleetdx.wiring import configuration_folder, read_installation
 from ingest.history import History
 from models.evaluation import USUAL_COSTS, Costs
+from models.failure import FAILURE, MIN_FAILURES
 
 _LEARNED_SHARE = 2 / 3
 
@@ -62,7 +68,9 @@ def backtest_history(
         with progress("asset-days walked") as told:
             walk(program, train_until, choices.until, told)
         program.sweep.forget()
-        found = findings(program, history.failures(), train_until, choices.until, horizon, choices.costs)
+        failures = history.failures()
+        found = findings(program, failures, train_until, choices.until, horizon, choices.costs)
+        _say_what_spoke(found.figures, failures, train_until)
     result = found.figures | {"seconds": round(time.monotonic() - begun, 1)}
     if report is not None:
         from fleetdx.backtest_report import report_page
@@ -87,6 +95,25 @@ def bring_tables(program: Backtest, history: History) -> None:
     left_out = ", ".join(f"{n:,} × {reason}" for reason, n in store.left_out.most_common() if n)
     if left_out:
         say(f"Left out of {folder_name(history)}: {left_out}.")
+    register = program.installation.register
+    say_assets_left_out("the data", store.unknown_assets, register)
+    failed = history.failures()["asset_id"].drop_duplicates()
+    say_assets_left_out("the table of failures", failed[~failed.isin(list(register.assets))], register)
+
+
+def _say_what_spoke(figures: Mapping[str, Any], failures: pd.DataFrame, train_until: date) -> None:
+    """Say why only anomaly models spoke, where that is so although failures are known."""
+    if figures["score"] == FAILURE or failures.empty:
+        return
+    end = day_bounds(ZoneInfo("UTC"), train_until)[1]
+    counts = failures["failure_mode"][failures["time"] < end].value_counts()
+    most = f"{counts.index[0]} came {counts.iloc[0]} times" if len(counts) else "no failure came"
+    say(
+        f"Nothing was learned from failures: {most} up to {train_until}, and {MIN_FAILURES} of one mode are needed. "
+        "Anomaly models alone spoke."
+        if not len(counts) or counts.iloc[0] < MIN_FAILURES
+        else "Nothing could be learned from failures (-v says why). Anomaly models alone spoke."
+    )
 
 
 def folder_name(history: History) -> str:

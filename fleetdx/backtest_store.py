@@ -33,6 +33,7 @@ from telemetry.memory import FAULT_COLUMNS
 from telemetry.records import FaultEvent, Measurements
 from telemetry.store import StoreRejected
 
+MAX_NAMED = 1000
 _CODE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,31}")
 _DAY_NS = 86_400 * NS
 _DAYS = 1_000_000  # more than there are, so that asset and day make one number
@@ -55,6 +56,8 @@ class HistoryStore:
         self._lock = threading.Lock()
         self.left_out: Counter[str] = Counter()
         """How many samples (of ``out-of-range`` and ``unknown-signal``: values) were left out, by reason."""
+        self.unknown_assets: dict[str, None] = {}
+        """Assets that the data names and the register lacks, in the order they were met; at most ``MAX_NAMED``."""
         self.samples = 0
 
     def open(self) -> None:
@@ -182,6 +185,7 @@ class HistoryStore:
             self.left_out["out-of-range"] += int((said & ~good)[asset >= 0].sum())
             reported = said.any(axis=1)
             self.left_out["unknown-asset"] += int((reported & (asset < 0)).sum())
+            self._name_unknown(frame["asset_id"][asset < 0])
             self.left_out["future"] += int((reported & (asset >= 0) & (at > newest)).sum())
             kept = good.any(axis=1) & (asset >= 0) & (at <= newest)
             values[~good] = np.nan
@@ -214,6 +218,7 @@ class HistoryStore:
             at = frame["time"].to_numpy(dtype=np.int64)
             kept = asset >= 0
             self.left_out["unknown-asset"] += int((~kept).sum())
+            self._name_unknown(frame["asset_id"][~kept])
             pairs = list(zip(types[asset].tolist(), frame["code"].tolist(), strict=True))
             for kind, code in set(pairs) - good.keys():
                 known, open_to = allowed[kind]
@@ -247,6 +252,11 @@ class HistoryStore:
         )
         self._execute("DROP TABLE came")
         self._count("faults", keys)
+
+    def _name_unknown(self, asset_ids: pd.Series[str]) -> None:
+        for name in asset_ids.unique():
+            if len(self.unknown_assets) < MAX_NAMED:
+                self.unknown_assets.setdefault(name)
 
     def _bounds(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Return the lowest and highest value (types, signals); a type that lacks a signal takes none of it."""

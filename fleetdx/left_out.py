@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from config.register import Register
 from fleetdx.terminal import say
 from ingest.history import History
 
@@ -13,6 +14,14 @@ def say_columns_left_out(history: History) -> None:
     found = history.columns_left_out()
     if found:
         say(f"Columns of telemetry left out: {listed(f'{name} ({why})' for name, why in found.items())}.")
+
+
+def say_assets_left_out(table: str, unknown: Iterable[str], register: Register) -> None:
+    """Name the assets of a table that the register lacks, and some that it has: often the same, spelt otherwise."""
+    names = [name or "no asset at all" for name in unknown]
+    if names:
+        known = listed(sorted(register.assets), 4)
+        say(f"The register lacks assets that {table} names: {listed(names)}. It has {known}.")
 
 
 def listed(texts: Iterable[str], most: int = 8) -> str:

@@ -55,3 +55,33 @@ def test_columns_that_measure_nothing_are_left_out_and_named(tables: Tables, wri
     assert answer.code == 0, answer.err
     assert "Columns of telemetry left out: mode (text such as 'AUTO')." in answer.err
     assert answer.json()["asset_days"] == 2 * PUMPS
+
+
+def test_assets_that_the_register_writes_otherwise_are_named(tables: Tables, written: Callable[..., Path]) -> None:
+    """A spreadsheet takes leading zeros away: what is left is another asset, and the message shows both."""
+    short = {f"P-0{n}": str(n) for n in range(PUMPS)}
+    long = {name: f"00{n}" for name, n in short.items()}
+    mixed = {
+        name: table.assign(asset_id=table["asset_id"].map(short if name in ("assets", "telemetry", "faults") else long))
+        for name, table in tables.items()
+    }
+    answer = here("backtest", written(**mixed), "--train-until", LEARNS_UNTIL, "--until", "2025-01-27", "--json")
+    assert answer.code == 0, answer.err
+    said = (
+        "The register lacks assets that the table of failures names: 000, 001, 002, 003. It has 0, 1, 2, 3 and 2 more."
+    )
+    assert said in answer.err
+    assert answer.json()["failures_of_unknown_assets"] == len(FAILS_ON)
+    others = {name: table for name, table in tables.items() if name != "assets"}
+    others = {name: table.assign(asset_id=table["asset_id"].map(long)) for name, table in others.items()}
+    answer = here("backtest", written(assets=mixed["assets"], **others), "--train-until", LEARNS_UNTIL)
+    assert answer.code == 3
+    assert "The register lacks assets that the data names: 000, 001, 002, 003, 004, 005. It has 0, 1" in answer.err
+    assert "no sample of an asset that it knows" in answer.err
+
+
+def test_where_failures_are_too_few_to_learn_from_it_is_said(written: Callable[..., Path]) -> None:
+    answer = here("backtest", written(), "--train-until", LEARNS_UNTIL, "--until", "2025-01-27", "--json")
+    assert answer.code == 0, answer.err
+    assert "Nothing was learned from failures: SEIZED came 2 times up to 2025-01-25, and 15 of one mode" in answer.err
+    assert answer.json()["score"] == "ensemble"
