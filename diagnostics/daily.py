@@ -38,7 +38,7 @@ from diagnostics.settling import Settling
 from diagnostics.shadow import shadow_scores
 from models.derive import LOOK_BACK_DAYS
 from models.ensemble import ENSEMBLE, Ensemble
-from models.failure import RECENT_DAYS
+from models.failure_panel import RECENT_DAYS
 from models.panel import panel_index, panel_rows
 from models.renewals import Renewals
 from models.service import service_columns

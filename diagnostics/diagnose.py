@@ -20,11 +20,12 @@ from config.register import SEVERITIES, AssetType
 from config.settings import Models
 from diagnostics.deviations import anomaly_text
 from diagnostics.expression import Frame
-from diagnostics.records import AnomalyScore, Diagnosis, Evidence
+from diagnostics.records import AnomalyScore, Diagnosis, Evidence, Expected
 from diagnostics.rule import RuleResult
 from models.panel import panel_index
 
 HOUR = timedelta(hours=1)
+HOURS_A_DAY = 24
 
 
 class AnomalyVerdict(NamedTuple):
@@ -168,7 +169,8 @@ def merged(diagnoses: Iterable[Diagnosis]) -> list[Diagnosis]:
     """Return one diagnosis for each asset and failure mode of those that rules and models give, in their order.
 
     One that holds beats one that is unknown, and that beats one that does not hold; of several that hold, the most
-    severe speaks, and what any of them suppresses is suppressed. It bears the probability, if any of them has one.
+    severe speaks, and what any of them suppresses is suppressed. It bears the probability and the time at which the
+    failure is expected, if any of them has one; its deadline is never later than that time.
     """
     by_mode: defaultdict[tuple[str, str], list[Diagnosis]] = defaultdict(list)
     for diagnosis in diagnoses:
@@ -182,7 +184,19 @@ def _speaker(candidates: Sequence[Diagnosis]) -> Diagnosis:
     suppresses = dict.fromkeys(mode for d in holding for mode in d.suppresses)
     known = [d.probability for d in candidates if d.probability is not None]
     probability = speaker.probability if speaker.probability is not None else max(known, default=None)
-    return replace(speaker, suppresses=tuple(suppresses), probability=probability)
+    expected = next((d.expected for d in holding if d.expected is not None), None)
+    return replace(
+        speaker,
+        suppresses=tuple(suppresses),
+        probability=probability,
+        expected=expected,
+        act_within_hours=within(speaker.act_within_hours, expected),
+    )
+
+
+def within(act_within_hours: float, expected: Expected | None) -> float:
+    """Return the hours there are to act: those that are allowed, and no more than until the failure is expected."""
+    return act_within_hours if expected is None else min(act_within_hours, HOURS_A_DAY * expected.days)
 
 
 def instant(at: int) -> datetime:

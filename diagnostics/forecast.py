@@ -14,10 +14,11 @@ import pandas as pd
 from config.knowledge import ANOMALY, Knowledge
 from config.register import Text
 from config.settings import Models
-from diagnostics.diagnose import HOUR, instant
-from diagnostics.records import AnomalyScore, Contribution, Diagnosis, Evidence
+from diagnostics.diagnose import HOUR, instant, within
+from diagnostics.records import AnomalyScore, Contribution, Diagnosis, Evidence, Expected
 from models.failure import FAILURE, FailureModel, Reason
 from models.health import health
+from models.remaining_days import Remaining
 
 _DETECTOR_LENGTH = 48  # of the ledger's column
 
@@ -65,16 +66,18 @@ def forecasts(
         values = risks[mode].to_numpy()
         holds = settled & (values > threshold)
         reasons = iter(model.explain(inputs[holds], mode) if explained else [()] * int(holds.sum()))
+        remaining = iter(model.remaining(inputs[holds], mode))
         for asset_id, value in zip(asset_ids, health(np.where(settled, values, np.nan), threshold), strict=True):
             healths[asset_id][mode] = float(value)
         for asset_id, risk, held, known in zip(asset_ids, values, holds, settled & np.isfinite(values), strict=True):
             why = next(reasons) if held else ()
+            left = next(remaining) if held else None
             if held:
                 scores[asset_id].append(writer.score(asset_id, f"{FAILURE}.{mode}", risk, threshold, why))
             if not (held or heeded is None or (asset_id, mode) in heeded):
                 continue
             condition = bool(held) if known else None
-            diagnoses[asset_id].append(writer.diagnosis(asset_id, mode, condition, risk, why))
+            diagnoses[asset_id].append(writer.diagnosis(asset_id, mode, condition, risk, why, left))
     return {
         asset_id: Forecast(tuple(scores[asset_id]), tuple(diagnoses[asset_id]), healths[asset_id])
         for asset_id in asset_ids
@@ -105,9 +108,16 @@ class _Writer:
         )
 
     def diagnosis(
-        self, asset_id: str, mode: str, condition: bool | None, risk: float, why: Sequence[Reason]
+        self,
+        asset_id: str,
+        mode: str,
+        condition: bool | None,
+        risk: float,
+        why: Sequence[Reason],
+        left: Remaining | None,
     ) -> Diagnosis:
         known = self.knowledge.failure_modes.get(mode)
+        expected = Expected(*left) if left is not None and self._says_something(left) else None
         return Diagnosis(
             asset_id=asset_id,
             day=self.day,
@@ -115,15 +125,20 @@ class _Writer:
             source=f"model:{FAILURE}@{self.version}",
             condition=condition,
             severity=self.settings.severity,
-            act_within_hours=self.settings.act_within / HOUR,
+            act_within_hours=within(self.settings.act_within / HOUR, expected),
             known_at=self.known_at,
             text=self._text(known.title if known is not None else Text(en=mode, zh=mode), risk, why),
             ticket=self.settings.ticket,
             iso14224=known.iso14224 if known is not None else "UNK",
             probability=float(risk) if np.isfinite(risk) else None,
+            expected=expected,
             suppresses=(ANOMALY.code,),
             evidence=tuple(Evidence(reason.feature, reason.value, reason.usual) for reason in why),
         )
+
+    def _says_something(self, left: Remaining) -> bool:
+        """Whether it says more than that the failure comes within the horizon."""
+        return left.low >= 1 or left.high <= self.horizon_days - 1
 
     def _text(self, title: Text, risk: float, why: Sequence[Reason]) -> Text:
         seen = "; ".join(f"{reason.feature} {reason.value:.4g} ({reason.usual:.4g})" for reason in why[:3])

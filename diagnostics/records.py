@@ -99,6 +99,16 @@ class Candidate(NamedTuple):
     cases: int
 
 
+class Expected(NamedTuple):
+    """When a failure is expected, if it comes, in days from the moment from which the urgency counts: most likely
+    ``days``, nine times of ten from ``low`` to ``high``.
+    """
+
+    low: float
+    days: float
+    high: float
+
+
 class RankedMode(NamedTuple):
     """A failure mode among all that come into question: probability within the horizon, cases, and who spoke of it.
 
@@ -133,6 +143,8 @@ class Diagnosis:
     ticket: Literal["auto", "review"] = "review"
     iso14224: str = ""
     probability: float | None = None
+    expected: Expected | None = None
+    """When the failure is expected, where that is known and the condition holds."""
     advise: tuple[str, ...] = ()
     """References into the knowledge base, in order: ``procedure:APU-017``, ``part:DRY-4711``."""
     suppresses: tuple[str, ...] = ()

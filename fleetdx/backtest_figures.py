@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from config.operating_day import NS, operating_day
 from fleetdx.backtest import Backtest
 from fleetdx.backtest_baselines import baseline_tickets
+from fleetdx.backtest_expected import expected_figures, with_expected
 from fleetdx.opened_tickets import opened_tickets
 from models.care import care
 from models.ensemble import ENSEMBLE
@@ -91,7 +92,9 @@ def findings(
         }
         return {name: _plain(value) for name, value in found.items()}
 
-    judgement = judge(opened_tickets(register, program.installation.settings.daily), watched, horizon_days)
+    tickets = with_expected(opened_tickets(register, program.installation.settings.daily), program.ledger.expected)
+    judgement = judge(tickets, watched, horizon_days)
+    expected = expected_figures(judgement.tickets) if len(watched) else None
     result = {
         "assets": len(register.assets),
         "asset_days": len(scores),
@@ -100,6 +103,7 @@ def findings(
         "last_day": last.isoformat(),
         "score": kind,
         **figures(judgement, scores, probability=kind == FAILURE),
+        "expected_time": {name: _plain(value) for name, value in expected.items()} if expected is not None else None,
         "failures_of_unknown_assets": len(failures) - len(known),
         "costs": {name: getattr(costs, name) for name in costs.__slots__},
         "baselines": {
@@ -142,7 +146,7 @@ def _failure_rows(judgement: Judgement) -> list[dict[str, Any]]:
 
 
 def _ticket_rows(judgement: Judgement) -> list[dict[str, Any]]:
-    names = ("asset_id", "failure_mode", "opened", "kind", "failure", "lead")
+    names = ("asset_id", "failure_mode", "opened", "kind", "failure", "lead", "expected_from", "expected_by")
     columns = [judgement.tickets[name].tolist() for name in names]
     return [
         {
@@ -152,12 +156,14 @@ def _ticket_rows(judgement: Judgement) -> list[dict[str, Any]]:
             "kind": kind,
             "failure": None if pd.isna(failure) else _iso(failure),
             "lead_hours": _known(lead),
+            "expected_from": _iso(first) if math.isfinite(first) else None,
+            "expected_by": _iso(last) if math.isfinite(last) else None,
         }
-        for asset, mode, opened, kind, failure, lead in zip(*columns, strict=True)
+        for asset, mode, opened, kind, failure, lead, first, last in zip(*columns, strict=True)
     ]
 
 
-def _iso(at: int) -> str:
+def _iso(at: float) -> str:
     return datetime.fromtimestamp(at // NS, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 

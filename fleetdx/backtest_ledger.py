@@ -11,7 +11,8 @@ from django.db import transaction
 from alerts.ledger import DjangoLedger
 from alerts.lifecycle import review
 from alerts.models import Alert
-from diagnostics.records import DayOutcome
+from config.operating_day import NS
+from diagnostics.records import DayOutcome, Expected
 
 
 class BacktestLedger(DjangoLedger):
@@ -22,6 +23,11 @@ class BacktestLedger(DjangoLedger):
 
     learning = False
 
+    def __init__(self) -> None:
+        super().__init__()
+        self.expected: dict[tuple[str, str, int], Expected] = {}
+        """When a failure was expected, by asset, failure mode and the end of the day (ns) on which it was said."""
+
     @transaction.atomic
     def record(self, outcomes: Sequence[DayOutcome]) -> None:
         """Write the outcomes and what follows from them, then let the reviewer acknowledge."""
@@ -29,6 +35,11 @@ class BacktestLedger(DjangoLedger):
         if self.learning:
             return
         self._raise(outcomes)
+        for outcome in outcomes:
+            for said in outcome.diagnoses:
+                if said.expected is not None:
+                    end = int(said.known_at.timestamp()) * NS
+                    self.expected[said.asset_id, said.failure_mode, end] = said.expected
         known_at = max((d.known_at for outcome in outcomes for d in outcome.diagnoses), default=None)
         waiting = Alert.objects.filter(state__in=(Alert.State.UNACKNOWLEDGED, Alert.State.RETURNED))
         for alert_id in waiting.values_list("pk", flat=True):

@@ -101,6 +101,13 @@ def _summary(figures: Mapping[str, Any]) -> str:
             (f"CARE: {part}", [_number(way["care"][part], 3) for way in ways.values()])
             for part in ("coverage", "accuracy", "reliability", "earliness")
         ]
+        expected = figures["expected_time"]
+        if expected is not None:
+            held = f"{_percent(expected['held'])} of {expected['tickets']:,}"
+            days = f"{expected['days']:.1f} days"
+            nothing = [""] * len(figures["baselines"])
+            lines.append(("true tickets whose failure came when expected", [held, *nothing]))
+            lines.append(("how long that time was, median", [days, *nothing]))
         lines.append(("cost", [_number(way["cost"], 0) for way in ways.values()]))
     costs = figures["costs"]
     note = (

@@ -38,6 +38,12 @@ def say_report(result: Mapping[str, Any], begun: float) -> None:
             "–" if row["cost"] is None else f"{row['cost']:,.0f}",
         )
     console.print(table)
+    expected = result["expected_time"]
+    if expected is not None:
+        say(
+            f"{expected['tickets']:,} true tickets said when the failure is expected, within {expected['days']:.1f} "
+            f"days (median): {expected['held']:.0%} came in that time."
+        )
     if result["average_precision"] is not None:
         say(
             f"Average precision of the daily score: {result['average_precision']:.3f} "

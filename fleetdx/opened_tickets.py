@@ -13,7 +13,7 @@ from diagnostics.sweep import allowance
 
 
 def opened_tickets(register: Register, settings: Daily) -> pd.DataFrame:
-    """Return ``asset_id``, ``failure_mode`` and ``opened`` (ns) of every ticket.
+    """Return ``asset_id``, ``failure_mode``, ``known_at`` and ``opened`` (ns) of every ticket.
 
     A ticket is wished for at the end of an operating day; it opens when that day is closed, the allowance for late
     data included. Needs ``connect_relational``.
@@ -25,7 +25,7 @@ def opened_tickets(register: Register, settings: Daily) -> pd.DataFrame:
         alert = ticket.alert
         if alert.asset_id in register.assets:
             wait: timedelta = allowance(register.site_of(alert.asset_id), settings)
-            opened = int((ticket.created_at + wait).timestamp()) * NS
-            rows.append((alert.asset_id, alert.failure_mode, opened))
-    types = {"asset_id": "str", "failure_mode": "str", "opened": "int64"}
+            known_at, opened = (int(at.timestamp()) * NS for at in (ticket.created_at, ticket.created_at + wait))
+            rows.append((alert.asset_id, alert.failure_mode, known_at, opened))
+    types = {"asset_id": "str", "failure_mode": "str", "known_at": "int64", "opened": "int64"}
     return pd.DataFrame(rows, columns=list(types)).astype(types)

@@ -6,11 +6,11 @@ So a stored model is numbers that can be checked before they are followed, and n
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.ensemble import HistGradientBoostingClassifier
+from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
 from threadpoolctl import threadpool_limits
 
 from models.arrays import Arrays
@@ -23,10 +23,11 @@ _ROWS_WORTH_THREADS = 200_000
 
 @dataclass(frozen=True)
 class BoostedTrees:
-    """The log odds are ``base`` plus one leaf's value per tree; nodes of all trees stand one after another.
+    """What they say (log odds, or a value) is ``base`` plus one leaf's value per tree.
 
-    ``first`` is each tree's root; ``left`` and ``right`` lead to a later node, or stay at a leaf, where ``feature`` is
-    -1. A value goes left where it is at most the threshold, or where it is not known and ``missing_left``.
+    Nodes of all trees stand one after another; ``first`` is each tree's root; ``left`` and ``right`` lead to a later
+    node, or stay at a leaf, where ``feature`` is -1. A value goes left where it is at most the threshold, or where it
+    is not known and ``missing_left``.
     """
 
     features: int
@@ -45,33 +46,37 @@ class BoostedTrees:
     ) -> Self:
         """Grow trees on rows of features (NaN: not known) whose truth is known.
 
-        A feature that is known in none of the rows is never asked for. Raises ``ValueError`` where all rows have the same truth.
+        A feature that is known in none of the rows is never asked for. Raises ``ValueError`` where all rows have the
+        same truth.
         """
         if truth.all() or not truth.any():
             raise ValueError("there is nothing to tell apart: all rows have the same truth")
         matrix = _without_unknown(matrix)
-        grower = HistGradientBoostingClassifier(
-            max_iter=trees,
-            learning_rate=0.05,
-            max_leaf_nodes=leaves,
-            min_samples_leaf=rows_a_leaf,
-            l2_regularization=1.0,
-            early_stopping=False,
-            random_state=seed,
-        )
+        options = _options(trees, leaves, rows_a_leaf, seed)
+        return cls._kept(HistGradientBoostingClassifier(**options), matrix, truth)
+
+    @classmethod
+    def regressed(cls, matrix: Floats, values: Floats, *, trees: int, leaves: int, rows_a_leaf: int, seed: int) -> Self:
+        """Grow trees whose sum is the value expected of a row (least squares); ``matrix`` as for ``grown``."""
+        options = _options(trees, leaves, rows_a_leaf, seed)
+        return cls._kept(HistGradientBoostingRegressor(**options), _without_unknown(matrix), values)
+
+    @classmethod
+    def _kept(cls, grower: Any, matrix: Floats, wanted: NDArray[np.generic]) -> Self:
+        """Let scikit-learn grow trees and keep them as arrays."""
         # Threads that wait for each other cost more than they bring on few rows, most of all on a busy machine.
         with threadpool_limits(1 if len(matrix) < _ROWS_WORTH_THREADS else None, user_api="openmp"):
-            grower.fit(matrix, truth)
+            grower.fit(matrix, wanted)
             sample = matrix[:: max(1, len(matrix) // 200)]
-            expected = grower.decision_function(sample)
+            expected = grower._raw_predict(sample).ravel()
         nodes = [stage[0].nodes for stage in grower._predictors]
         first = np.cumsum([0, *(len(tree) for tree in nodes)])[:-1]
         flat = np.concatenate(nodes)
         offset = np.repeat(first, [len(tree) for tree in nodes])
         here, leaf = np.arange(len(flat)), flat["is_leaf"].astype(bool)
-        grown = cls(
+        kept = cls(
             features=matrix.shape[1],
-            base=float(grower._baseline_prediction.ravel()[0]),
+            base=float(np.ravel(grower._baseline_prediction)[0]),
             first=first.astype(np.intp),
             feature=np.where(leaf, -1, flat["feature_idx"]).astype(np.intp),
             threshold=np.where(leaf, 0.0, flat["num_threshold"]),
@@ -80,18 +85,18 @@ class BoostedTrees:
             right=np.where(leaf, here, flat["right"] + offset).astype(np.intp),
             value=np.where(leaf, flat["value"], 0.0),
         )
-        if not np.allclose(grown.log_odds(sample), expected, rtol=1e-6, atol=1e-9):
+        if not np.allclose(kept.raw(sample), expected, rtol=1e-6, atol=1e-9):
             raise RuntimeError("this version of scikit-learn keeps its trees in another way")
-        return grown
+        return kept
 
-    def log_odds(self, matrix: Floats) -> Floats:
-        """Return the log odds of each row."""
+    def raw(self, matrix: Floats) -> Floats:
+        """Return of each row what the trees add up to: log odds, or of ``regressed`` ones the value."""
         found = np.empty(len(matrix))
         for begin in range(0, len(matrix), _ROWS_AT_ONCE):
-            found[begin : begin + _ROWS_AT_ONCE] = self._log_odds(matrix[begin : begin + _ROWS_AT_ONCE])
+            found[begin : begin + _ROWS_AT_ONCE] = self._raw(matrix[begin : begin + _ROWS_AT_ONCE])
         return found
 
-    def _log_odds(self, matrix: Floats) -> Floats:
+    def _raw(self, matrix: Floats) -> Floats:
         # From the leaves up, as each node leads to later ones: a node's answer is that of the side a value goes to.
         # A comparison with NaN is false, so the one that is asked sends what is not known the other way.
         answer: list[Floats | float] = self.value.tolist()
@@ -138,6 +143,18 @@ class BoostedTrees:
             right.astype(np.intp),
             arrays["value"].astype(np.float64),
         )
+
+
+def _options(trees: int, leaves: int, rows_a_leaf: int, seed: int) -> dict[str, Any]:
+    return {
+        "max_iter": trees,
+        "learning_rate": 0.05,
+        "max_leaf_nodes": leaves,
+        "min_samples_leaf": rows_a_leaf,
+        "l2_regularization": 1.0,
+        "early_stopping": False,
+        "random_state": seed,
+    }
 
 
 def _without_unknown(matrix: Floats) -> Floats:

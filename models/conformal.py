@@ -46,6 +46,11 @@ class ConformalInterval:
         place = np.searchsorted(share, coverage - 1e-9)
         return cls(edges, usual * (factors[order[place]] if place < len(order) else np.inf))
 
+    @property
+    def promises(self) -> bool:
+        """Whether enough units were seen for a bound."""
+        return bool(np.isfinite(self.reach).all())
+
     def around(self, predicted: Floats) -> tuple[Floats, Floats]:
         """Return the lower and the upper bound for each prediction."""
         reach = self.reach[np.searchsorted(self.edges, predicted)]

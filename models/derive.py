@@ -25,6 +25,7 @@ from scipy.special import betainc
 
 from models.features import STATISTICS
 from models.grid import Floats, Grid
+from models.panel import index_of
 from models.renewals import Renewals
 from models.side_by_side import side_by_side
 
@@ -73,7 +74,7 @@ def derived_panel(
     The result has the rows of ``base``, or those from day ``since`` on (the days before are then read only as past).
     Raises ``KeyError`` where an asset has no group.
     """
-    grid = Grid.of(_index(base))
+    grid = Grid.of(index_of(base))
     first = (
         0 if since is None else int(np.clip((since.astype("datetime64[D]") - grid.first_day).astype(int), 0, grid.days))
     )
@@ -132,12 +133,6 @@ def _component(column: str, component_of: Mapping[str, str]) -> str | None:
 
 def _digest(column: pd.Series) -> bytes:
     return sha256(np.ascontiguousarray(column.to_numpy(dtype=np.float64)).data).digest()
-
-
-def _index(base: pd.DataFrame) -> pd.MultiIndex:
-    if not isinstance(base.index, pd.MultiIndex):
-        raise ValueError("not a panel: its index must be (asset_id, day)")
-    return base.index
 
 
 def _against_own_past(values: Floats, age: Floats | None, first: int) -> Floats:

@@ -1,4 +1,4 @@
-"""Which asset-days are healthy: the only ones that models learn normal from."""
+"""What the field's records say of asset-days: which are healthy, and how long it was until the next failure."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 import numpy as np
 import pandas as pd
 
-from models.grid import Grid
+from models.grid import Floats, Grid
 
 
 def healthy_days(
@@ -52,14 +52,37 @@ def healthy_days(
     return pd.Series(grid.gather(healthy.astype(np.float64)) == 1, index=index, name="healthy")
 
 
+def days_left(index: pd.MultiIndex, failures: pd.DataFrame, zones: Mapping[str, ZoneInfo] | None = None) -> Floats:
+    """Return, for each row of a panel's index, the days from its end to its asset's next failure, infinite without one.
+
+    Arguments as for ``healthy_days``. A failure on the row's own day is not its next: that day was not over before it.
+    """
+    grid = Grid.of(index)
+    if failures.empty:
+        return np.full(len(index), np.inf)
+    local = _local_times(failures, zones)
+    asset, place = grid.places(failures["asset_id"], local)
+    inside = (asset >= 0) & (place >= 0)
+    at = place + (local - local.dt.normalize()).to_numpy() / np.timedelta64(1, "D")
+    comes = np.full((grid.shape[0], max(grid.days, int(place.max()) + 1) + 1), np.inf)
+    np.minimum.at(comes, (asset[inside], place[inside]), at[inside])
+    following = np.minimum.accumulate(comes[:, ::-1], axis=1)[:, ::-1][:, 1 : grid.days + 1]
+    return grid.gather(following - np.arange(1, grid.days + 1))
+
+
 def local_days(events: pd.DataFrame, zones: Mapping[str, ZoneInfo] | None = None) -> pd.Series:
     """Return the operating day (``datetime64``, midnight without a zone) of each event's ``time`` (ns, UTC)."""
+    days: pd.Series = _local_times(events, zones).dt.normalize().astype("datetime64[s]")
+    return days
+
+
+def _local_times(events: pd.DataFrame, zones: Mapping[str, ZoneInfo] | None) -> pd.Series:
+    """Return what the clock on the wall showed at each event's ``time`` (``datetime64[ns]`` without a zone)."""
     instants = pd.to_datetime(events["time"].astype("int64"), unit="ns", utc=True)
-    days = instants.dt.tz_localize(None).dt.normalize().astype("datetime64[s]")
+    times = instants.dt.tz_localize(None)
     if zones:
         zone_of = events["asset_id"].map(lambda asset_id: zones.get(asset_id))
         for zone in {zone for zone in zone_of if isinstance(zone, ZoneInfo)}:
             there = (zone_of == zone).to_numpy()
-            local = instants[there].dt.tz_convert(zone).dt.tz_localize(None).dt.normalize()
-            days.loc[there] = local.astype("datetime64[s]")
-    return days
+            times.loc[there] = instants[there].dt.tz_convert(zone).dt.tz_localize(None)
+    return times

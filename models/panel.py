@@ -46,6 +46,13 @@ def panel_index(asset_ids: Sequence[str], days: Sequence[np.datetime64]) -> pd.M
     )
 
 
+def index_of(panel: pd.DataFrame | pd.Series[float]) -> pd.MultiIndex:
+    """Return the index of a panel, or of a column of one. Raises ``ValueError`` where it has another."""
+    if not isinstance(panel.index, pd.MultiIndex):
+        raise ValueError("not a panel: its index must be (asset_id, day)")
+    return panel.index
+
+
 class PanelRow(Mapping[str, float]):
     """What is known of one row of a panel, by column; a view, made in no time whatever the number of columns."""
 

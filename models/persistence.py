@@ -11,6 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from models.grid import Floats, Grid
+from models.panel import index_of
 
 MAX_DAYS = 60
 
@@ -44,7 +45,7 @@ class Persistence:
 
     def apply(self, condition: pd.Series) -> pd.Series:
         """Return, for a ``boolean`` column on a panel's index, whether it persists on each day (``boolean``)."""
-        grid = Grid.of(_panel_index(condition))
+        grid = Grid.of(index_of(condition))
         held = grid.spread(condition.astype("Float64").to_numpy(dtype=np.float64, na_value=np.nan))
         return _nullable(grid.gather(self.over(held)), condition)
 
@@ -76,7 +77,7 @@ def openings(firing: pd.Series) -> pd.Series:
 
     An episode begins with True and ends with False; unknown days inside belong to it and do not end it.
     """
-    grid = Grid.of(_panel_index(firing))
+    grid = Grid.of(index_of(firing))
     opens = opened(grid.spread(firing.astype("Float64").to_numpy(dtype=np.float64, na_value=np.nan)))
     return pd.Series(grid.gather(opens.astype(np.float64)) == 1, index=firing.index, name=firing.name)
 
@@ -88,12 +89,6 @@ def opened(state: Floats) -> NDArray[np.bool_]:
     before = np.concatenate([np.full((len(state), 1), -1), last_known[:, :-1]], axis=1)
     was = np.take_along_axis(state, np.maximum(before, 0), axis=1)
     return np.asarray((state == 1) & ((before < 0) | (was != 1)))
-
-
-def _panel_index(column: pd.Series) -> pd.MultiIndex:
-    if not isinstance(column.index, pd.MultiIndex):
-        raise ValueError("not a column of a panel: its index must be (asset_id, day)")
-    return column.index
 
 
 def _nullable(values: Floats, like: pd.Series) -> pd.Series:

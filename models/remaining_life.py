@@ -4,7 +4,8 @@ Gradient-boosted trees over what each sensor did lately: its mean over several w
 nothing has begun to wear and all lives look alike, so the life learned is capped, as Heimes (PHM 2008) does.
 Where units are operated about a few points, sensors are read against their regime (see ``models.regimes``).
 The interval is conformal (see ``models.conformal``): from errors on whole units that the trees did not learn from, and
-within the cap alone, as the many easy rows beyond it would pay for the others. Not part of the daily cycle yet.
+within the cap alone, as the many easy rows beyond it would pay for the others. It is for whole runs of
+one kind of unit; of an asset in service ``models.remaining_days`` says when a foreseen failure is expected.
 """
 
 from __future__ import annotations

@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
-from models.grid import Grid
+from models.evaluation import USUAL_COSTS, Costs
+from models.grid import Floats, Grid
 from models.persistence import Persistence, opened
+
+_CANDIDATES = 40
+_QUIET_DAYS = 3  # days without an alarm after which another one is a new ticket
 
 
 def anomalous(level: pd.Series, threshold: float, persistence: Persistence) -> pd.Series:
@@ -54,3 +59,54 @@ def budget_threshold(
         middle = (good + bad) // 2
         good, bad = (middle, bad) if within_budget(middle) else (good, middle)
     return float(candidates[good])
+
+
+def cheapest_threshold(
+    risk: Floats, left: Floats, index: pd.MultiIndex, lowest: float, horizon_days: float, costs: Costs = USUAL_COSTS
+) -> float:
+    """Return the threshold, ``lowest`` or above it, whose tickets would have cost least on the days of a panel.
+
+    ``risk`` (NaN: not judged) and ``left``, the days to the next failure, are columns of it. A ticket opens on the
+    first day above the threshold, and is judged as ``models.evaluation.judge`` does. Where risk grows slowly, a low
+    threshold is first crossed by chance, too early for the ticket to be of use; a higher one then catches more.
+    """
+    rows = np.flatnonzero(risk > lowest)
+    risk, left, asset, day = risk[rows], left[rows], *_asset_and_day(index, rows)
+    failure = np.stack([asset, np.round(day + left, 6)])
+
+    def cost(threshold: float) -> float:
+        above = np.flatnonzero(risk > threshold)
+        opens = above[_begins(asset[above], day[above])]
+        after = left[opens]
+        true, early = after <= horizon_days, (after > horizon_days) & (after <= 2 * horizon_days)
+        caught = np.unique(failure[:, opens][:, true], axis=1).shape[1]
+        wrong = len(after) - caught - early.sum()
+        return float(costs.false_ticket * wrong + costs.early_replacement * early.sum() - costs.missed_failure * caught)
+
+    levels = np.unique(risk)
+    chosen = (
+        levels[np.unique(np.linspace(0, len(levels), _CANDIDATES, endpoint=False).astype(np.intp))]
+        if len(levels)
+        else levels
+    )
+    found: float = min([lowest, *chosen.tolist()], key=lambda threshold: (cost(threshold), threshold))
+    return found
+
+
+def opening_days(alarmed: NDArray[np.bool_], index: pd.MultiIndex) -> NDArray[np.bool_]:
+    """Return the rows of a sorted panel on which a ticket opens: the first of an alarm after days without one."""
+    rows = np.flatnonzero(alarmed)
+    opens = np.zeros(len(alarmed), dtype=bool)
+    opens[rows[_begins(*_asset_and_day(index, rows))]] = True
+    return opens
+
+
+def _asset_and_day(index: pd.MultiIndex, rows: NDArray[np.intp]) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
+    chosen = index[rows]
+    return np.asarray(chosen.codes[0], dtype=np.intp), chosen.get_level_values(1).to_numpy().astype(
+        "datetime64[D]"
+    ).astype(np.float64)
+
+
+def _begins(asset: NDArray[np.intp], day: NDArray[np.float64]) -> NDArray[np.bool_]:
+    return np.append(True, (np.diff(asset) != 0) | (np.diff(day) > _QUIET_DAYS))[: len(asset)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from datetime import timedelta
 from typing import Any
 
 from diagnostics.records import AnomalyScore, DailyFaultLog, Diagnosis
@@ -24,6 +25,7 @@ def plain_diagnosis(diagnosis: Diagnosis) -> Json:
         "text": diagnosis.text.model_dump(),
         "iso14224": diagnosis.iso14224,
         "probability": number(diagnosis.probability),
+        "expected": _expected(diagnosis),
         "advise": list(diagnosis.advise),
         "evidence": [
             {"feature": item.feature, "value": number(item.value), "normal": number(item.normal)}
@@ -46,6 +48,16 @@ def plain_diagnosis(diagnosis: Diagnosis) -> Json:
                 ("parts", diagnosis.parts),
             )
         },
+    }
+
+
+def _expected(diagnosis: Diagnosis) -> Json | None:
+    """Return when the failure is expected, if it comes, as instants (ISO 8601, UTC): ``from``, ``at`` and ``by``."""
+    if diagnosis.expected is None:
+        return None
+    days = {"from": diagnosis.expected.low, "at": diagnosis.expected.days, "by": diagnosis.expected.high}
+    return {
+        name: (diagnosis.known_at + timedelta(days=value)).isoformat(timespec="seconds") for name, value in days.items()
     }
 
 

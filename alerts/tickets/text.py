@@ -16,6 +16,7 @@ from alerts.lifecycle.fingerprint import ticket_key
 from alerts.lifecycle.recurrence import recurrences
 from alerts.models import Alert, AssetDayRun, Ticket
 from alerts.tickets.advice import Advice, Line, advice, percent
+from alerts.tickets.expected import expected_time
 from alerts.tickets.feature_words import feature_title
 from alerts.tickets.group_text import Carried, carried_data, carried_lines, whose
 from config.installation import Installation
@@ -35,6 +36,7 @@ _WORDS: Mapping[str, tuple[str, str]] = {
     "freeze": ("freeze frame", "冻结帧"),
     "do": ("What to do", "处理步骤"),
     "probability": ("Probability", "概率"),
+    "expected": ("Failure expected", "预计故障时间"),
     "modes": ("Failure modes that come into question", "可能的故障模式"),
     "causes": ("Candidate causes", "可能原因"),
     "repairs": ("Repairs, the most probable first", "维修措施（按可能性排序）"),
@@ -150,6 +152,7 @@ def _lines(case: Case, knowledge: Knowledge, language: Language) -> list[str]:
         f"{say('act_by')}: {local_time(case.act_by, case.site.zone)}",
         f"{say('severity')}: {say(case.severity)}",
         *_probability(told, language),
+        *_expected(case, language),
         *_recurrence(case, language),
         f"{say('asset')}: {case.asset.id}, {case.asset_type.title.in_language(language)}",
         f"{say('site')}: {case.site.title}",
@@ -205,6 +208,11 @@ def _probability(told: Advice, language: Language) -> list[str]:
     if told.probability is None:
         return []
     return [f"{word('probability', language)}: {percent(told.probability)}" + _bracketed(told.rests_on)]
+
+
+def _expected(case: Case, language: Language) -> list[str]:
+    time = expected_time(case.diagnosis, case.site.zone, language)
+    return [f"{word('expected', language)}: {time}"] if time else []
 
 
 def _advice(told: Advice, language: Language) -> list[str]:
@@ -292,6 +300,7 @@ def _data(case: Case, knowledge: Knowledge) -> dict[str, Any]:
         "act_by": case.act_by.astimezone(UTC).isoformat(),
         "source": case.diagnosis["source"],
         "probability": case.diagnosis.get("probability"),
+        "expected": case.diagnosis.get("expected"),
         "failure_modes": list(case.diagnosis.get("ranking", ())),
         "causes": list(case.diagnosis.get("causes", ())),
         "repairs": list(case.diagnosis.get("repairs", ())),

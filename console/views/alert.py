@@ -17,6 +17,7 @@ from alerts.lifecycle import review
 from alerts.lifecycle.silence import OURSELVES
 from alerts.models import Alert, AssetDayRun, Score
 from alerts.tickets.advice import Line, advice, percent
+from alerts.tickets.expected import expected_time
 from alerts.tickets.text import failure_mode_of, figure, local_time, unit_of, warranty, word
 from config.installation import Installation
 from config.knowledge import FailureMode
@@ -61,6 +62,7 @@ def page(request: HttpRequest, alert_id: int) -> HttpResponse:
             "alert": headline(alert, installation),
             "says": latest.diagnosis["text"][reader_language()],
             "said_by": latest.diagnosis["source"],
+            "expected": expected_time(latest.diagnosis, site.zone, reader_language()),
             "occurrences": alert.days_seen,
             "health": _health(alert),
             "warranty": warranty(asset, mode, alert.first_day, reader_language()),

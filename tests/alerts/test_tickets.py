@@ -6,10 +6,12 @@ from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 from diagnoses import DAY, diagnosis, outcome
 
+from alerts.tickets.expected import expected_time
 from alerts.tickets.text import Case, FaultLine, draft, local_time, warranty
 from config.installation import Installation, load
 from config.knowledge import FailureMode, Knowledge, Warranty
@@ -189,8 +191,33 @@ def test_what_does_not_hold_for_an_assets_build_is_left_out(installation: Instal
 def test_a_diagnosis_from_before_there_was_advice_is_written_all_the_same(installation: Installation) -> None:
     old = {key: value for key, value in case(installation, "EMU-01-A").diagnosis.items() if key in _OF_OLD}
     body = lines(installation, "EMU-01-A", diagnosis=old)
-    assert not any(line.startswith(("Probability", "Candidate")) for line in body)
+    assert not any(line.startswith(("Probability", "Failure expected", "Candidate")) for line in body)
     assert "Probable parts:" in body
+
+
+@pytest.mark.parametrize(
+    ("expected", "english", "chinese"),
+    [
+        (
+            {"from": "2026-03-29T20:00:00+00:00", "at": "2026-03-30T23:00:00+00:00", "by": "2026-04-01T10:00:00+00:00"},
+            "between 2026-03-29 and 2026-04-01, most likely on 2026-03-31 (nine of ten of those that came)",
+            "2026-03-29 至 2026-04-01，最可能在 2026-03-31（已发生的故障中十次有九次）",
+        ),
+        (
+            {"from": "2026-03-29T23:00:00+00:00", "at": "2026-03-30T08:00:00+00:00", "by": "2026-03-30T21:00:00+00:00"},
+            "on 2026-03-30 (nine of ten of those that came)",
+            "2026-03-30（已发生的故障中十次有九次）",
+        ),
+    ],
+)
+def test_when_the_failure_is_expected_is_said_in_the_sites_days(
+    installation: Installation, expected: dict[str, str], english: str, chinese: str
+) -> None:
+    diagnosis = dict(case(installation, "EMU-01-A").diagnosis) | {"expected": expected}
+    found = draft(case(installation, "EMU-01-A", diagnosis=diagnosis), installation.knowledge)
+    assert f"Failure expected: {english}" in found.body.split("\n")
+    assert found.data["expected"] == expected
+    assert expected_time(diagnosis, ZoneInfo("Europe/Madrid"), "zh") == chinese
 
 
 _OF_OLD = ("text", "source", "advise", "iso14224", "evidence")

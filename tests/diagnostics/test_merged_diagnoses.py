@@ -9,7 +9,7 @@ import pytest
 
 from config.register import Text
 from diagnostics.diagnose import merged
-from diagnostics.records import Diagnosis
+from diagnostics.records import Diagnosis, Expected
 
 SAID = Diagnosis(
     asset_id="A",
@@ -48,6 +48,17 @@ def test_the_most_severe_of_those_that_hold_speaks_and_all_that_hold_suppress() 
     assert rule_alone.source == "rule:leak@1"
     assert rule_alone.probability == 0.1
     assert rule_alone.suppresses == ("ANOMALY",)
+
+
+def test_the_time_at_which_it_is_expected_stands_whoever_speaks_and_is_the_latest_deadline() -> None:
+    soon = replace(FORESEEN, severity="info", expected=Expected(0.2, 1.0, 2.5))
+    [both] = merged([SAID, soon])
+    assert both.source == "rule:leak@1"
+    assert (both.expected, both.act_within_hours) == (soon.expected, 24.0)
+    [later] = merged([SAID, replace(soon, expected=Expected(1.0, 4.0, 6.0))])
+    assert later.act_within_hours == 48
+    [gone] = merged([SAID, replace(soon, condition=False)])
+    assert (gone.expected, gone.act_within_hours) == (None, 48)
 
 
 def test_other_assets_and_modes_stay_apart() -> None:

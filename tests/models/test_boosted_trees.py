@@ -34,7 +34,7 @@ def test_the_walk_gives_what_the_library_gives_also_for_unknown_values() -> None
     fresh = np.random.default_rng(1).normal(size=(300, 4))
     fresh[::3, 0] = np.nan
     fresh[5] = np.nan
-    np.testing.assert_allclose(_grown().log_odds(fresh), library.decision_function(fresh), rtol=1e-9)
+    np.testing.assert_allclose(_grown().raw(fresh), library.decision_function(fresh), rtol=1e-9)
 
 
 def test_a_feature_that_is_known_nowhere_is_not_asked_for() -> None:
@@ -44,18 +44,18 @@ def test_a_feature_that_is_known_nowhere_is_not_asked_for() -> None:
     assert 2 not in grown.feature
     apart = matrix.copy()
     apart[:, 2] = 5.0
-    np.testing.assert_array_equal(grown.log_odds(apart), grown.log_odds(matrix))
+    np.testing.assert_array_equal(grown.raw(apart), grown.raw(matrix))
 
 
 def test_what_is_saved_comes_back(tmp_path: Path) -> None:
     trees, matrix = _grown(), _data()[0]
     save_arrays(tmp_path / "trees.npz", trees.arrays())
     again = BoostedTrees.from_arrays(load_arrays(tmp_path / "trees.npz", TREE_ARRAYS), 4)
-    np.testing.assert_array_equal(again.log_odds(matrix), trees.log_odds(matrix))
+    np.testing.assert_array_equal(again.raw(matrix), trees.raw(matrix))
 
 
 def test_no_row_gives_no_answer() -> None:
-    assert _grown().log_odds(np.empty((0, 4))).shape == (0,)
+    assert _grown().raw(np.empty((0, 4))).shape == (0,)
 
 
 @pytest.mark.parametrize("truth", [True, False])

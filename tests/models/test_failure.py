@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from models import failure
+from models import failure_mode
 from models.derive import derived_panel
 from models.evaluation import average_precision, fails_within
-from models.failure import FAILURE, MIN_FAILURES, FailureModel, failure_panel
+from models.failure import FAILURE, MIN_FAILURES, FailureModel
+from models.failure_panel import failure_panel
+from models.labels import days_left
 from models.panel import panel_index
 
 DAY = 86_400 * 10**9
@@ -129,10 +132,38 @@ def test_one_day_alone_gives_what_the_whole_history_gives(model: FailureModel) -
     pd.testing.assert_frame_equal(alone, whole.loc[alone.index])
 
 
+def test_how_long_is_left_is_said_and_held_on_assets_never_seen(model: FailureModel) -> None:
+    base, maintenance, failures = _fleet(99, announced=True)
+    inputs = model.inputs(base, _derived(base), maintenance)
+    raised = (model.risks(inputs)["LEAK"] > model.thresholds()["LEAK"]).to_numpy()
+    left = days_left(base.index, failures[failures["what"] == "LEAK"])[raised]
+    said = [one for one in model.remaining(inputs[raised], "LEAK") if one is not None]
+    assert len(said) == raised.sum() > 100
+    comes = left <= HORIZON
+    held = np.mean([one.low <= days <= one.high for one, days, came in zip(said, left, comes, strict=True) if came])
+    assert held > 0.85
+    expected = np.array([one.expected for one in said])
+    assert np.abs(expected - left)[comes].mean() < np.abs(np.median(left[comes]) - left[comes]).mean()
+
+
+def test_a_model_of_the_format_before_is_read_and_says_no_days(model: FailureModel, tmp_path: Path) -> None:
+    model.save(tmp_path)
+    held = json.loads((tmp_path / "failure.json").read_text())
+    held["format"] = 2
+    for mode in held["modes"].values():
+        del mode["days"]
+    (tmp_path / "failure.json").write_text(json.dumps(held))
+    base, maintenance, _ = _fleet(7, announced=True)
+    inputs = model.inputs(base, _derived(base), maintenance)
+    older = FailureModel.load(tmp_path)
+    pd.testing.assert_frame_equal(older.risks(inputs), model.risks(inputs), check_exact=True)
+    assert older.remaining(inputs.head(3), "LEAK") == [None] * 3
+
+
 def test_a_smaller_budget_and_a_higher_probability_raise_the_threshold() -> None:
     assert _fit(min_probability=0.9).thresholds()["LEAK"] >= 0.9
     strict, loose = _fit(false_tickets_per_100_asset_days=0.01, min_probability=0.01), _fit(min_probability=0.01)
-    assert strict.thresholds()["LEAK"] > loose.thresholds()["LEAK"]
+    assert strict.thresholds()["LUCK"] > loose.thresholds()["LUCK"]
 
 
 def test_what_is_saved_comes_back(model: FailureModel, tmp_path: Path) -> None:
@@ -142,6 +173,7 @@ def test_what_is_saved_comes_back(model: FailureModel, tmp_path: Path) -> None:
     inputs = model.inputs(base, _derived(base), maintenance)
     pd.testing.assert_frame_equal(again.risks(inputs), model.risks(inputs), check_exact=True)
     assert again.thresholds() == model.thresholds()
+    assert again.remaining(inputs.head(9), "LEAK") == model.remaining(inputs.head(9), "LEAK")
 
 
 @pytest.mark.parametrize("text", ["", "{}", '{"format": 99}', "[]", '{"format": 1, "features": 3}'])
@@ -195,7 +227,7 @@ def test_models_that_wear_out_differently_are_told_apart_by_the_register() -> No
 def test_a_share_of_the_sound_days_teaches_nearly_as_much_and_risks_stay_calibrated(
     model: FailureModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(failure, "SOUND_ROWS", 1200)  # of some 4,400
+    monkeypatch.setattr(failure_mode, "SOUND_ROWS", 1200)  # of some 4,400
     fewer = _fit()
     base, maintenance, failures = _fleet(1, announced=True)
     truth = fails_within(base.index, failures[failures["what"] == "LEAK"], HORIZON)

@@ -5,7 +5,8 @@ from zoneinfo import ZoneInfo
 import numpy as np
 import pandas as pd
 
-from models.labels import healthy_days, local_days
+from models.evaluation import fails_within
+from models.labels import days_left, healthy_days, local_days
 from models.panel import panel_index
 
 
@@ -52,3 +53,25 @@ def test_days_that_were_found_sound_are_healthy_but_for_the_last_before_a_failur
     sound["day"] = sound["day"].astype("datetime64[s]")
     found = unhealthy(failures, events(), before_days=8, after_days=0, sound=sound, certain_days=3)
     assert found == [("A", 2), ("A", 5), ("A", 6), ("A", 7), ("A", 8), ("A", 9), ("A", 10)]
+
+
+def test_days_left_are_counted_from_the_days_end_to_the_next_failure() -> None:
+    failures = events(
+        ("A", "2026-01-05T06:00Z"), ("A", "2026-01-05T18:00Z"), ("A", "2026-01-12T00:00Z"), ("Z", "2026-01-02")
+    )
+    index = panel_index(["A"] * 10 + ["B"] * 10, DAYS * 2)
+    left = days_left(index, failures)
+    np.testing.assert_allclose(left[:10], [3.25, 2.25, 1.25, 0.25, 6, 5, 4, 3, 2, 1])
+    assert np.isinf(left[10:]).all()
+    assert np.isinf(days_left(index, events())).all()
+
+
+def test_days_left_are_of_the_assets_own_days_and_agree_with_what_fails_within() -> None:
+    index = panel_index(["A"] * 10 + ["B"] * 10, DAYS * 2)
+    failures = events(("A", "2026-01-04T20:00Z"), ("B", "2026-01-04T20:00Z"), ("B", "2025-12-30T20:00Z"))
+    zones = {"A": ZoneInfo("Asia/Shanghai")}
+    left = days_left(index, failures, zones)
+    np.testing.assert_allclose(left[:4], [3 + 4 / 24, 2 + 4 / 24, 1 + 4 / 24, 4 / 24])
+    np.testing.assert_allclose(left[10:13], [2 + 20 / 24, 1 + 20 / 24, 20 / 24])
+    for days in (1, 2, 3, 7):
+        np.testing.assert_array_equal(left <= days, fails_within(index, failures, days, zones))

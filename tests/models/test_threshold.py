@@ -10,9 +10,10 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from models.calibration import Calibration
+from models.evaluation import Costs
 from models.panel import panel_index
 from models.persistence import Persistence, openings
-from models.threshold import anomalous, budget_threshold
+from models.threshold import anomalous, budget_threshold, cheapest_threshold, opening_days
 
 FIRST = np.datetime64("2026-01-01")
 
@@ -109,3 +110,54 @@ def test_the_next_lower_threshold_would_be_over_the_budget(persistence: Persiste
     lower = counted[counted < threshold].max()
     assert openings(anomalous(counted, threshold, persistence)).sum() <= allowed
     assert openings(anomalous(counted, lower, persistence)).sum() > allowed
+
+
+def failing(assets: int, days: int) -> tuple[pd.MultiIndex, np.ndarray]:
+    """A panel whose assets all fail a quarter of a day after its end, and the days left."""
+    return fleet(assets, days), np.tile(np.arange(days, 0, -1) - 0.75, assets)
+
+
+def caught(risk: np.ndarray, left: np.ndarray, index: pd.MultiIndex, threshold: float, horizon: float) -> int:
+    opens = opening_days(risk > threshold, index)
+    return int((left[opens] <= horizon).sum())
+
+
+def test_where_risk_grows_slowly_a_higher_threshold_is_crossed_in_time() -> None:
+    index, left = failing(50, 60)
+    noise = np.random.default_rng(0).normal(0, 0.05, len(left))
+    risk = np.clip(1 - left / 50 + noise, 0, 1)  # at 0.5 crossed 25 days before, where the horizon is 10
+    found = cheapest_threshold(risk, left, index, 0.5, 10)
+    assert caught(risk, left, index, 0.5, 10) == 0
+    assert caught(risk, left, index, found, 10) >= 48
+    later = np.clip(1 - left / 50 + np.random.default_rng(1).normal(0, 0.05, len(left)), 0, 1)
+    assert caught(later, left, index, found, 10) >= 45
+
+
+def test_where_failures_announce_themselves_at_once_the_lowest_is_kept() -> None:
+    index, left = failing(50, 60)
+    risk = np.where(left < 2, np.random.default_rng(0).uniform(0.5, 1, len(left)), 0.1)
+    assert cheapest_threshold(risk, left, index, 0.4, 7) == 0.4
+
+
+def test_false_tickets_are_dear_or_cheap_as_it_is_said() -> None:
+    index, left = failing(100, 20)
+    left[: 50 * 20] = np.inf
+    risk = np.full(len(left), 0.1)
+    risk[np.arange(50) * 20 + 10] = 0.6  # fifty times for nothing
+    risk[50 * 20 + np.arange(50) * 20 + 18] = np.repeat([0.55, 0.9], 25)  # the day before the last
+    assert cheapest_threshold(risk, left, index, 0.5, 7) == 0.5
+    dear = cheapest_threshold(risk, left, index, 0.5, 7, Costs(missed_failure=1, false_ticket=1))
+    assert 0.6 <= dear < 0.9
+
+
+def test_without_a_risk_above_it_the_lowest_is_kept() -> None:
+    index, left = failing(2, 10)
+    assert cheapest_threshold(np.full(20, np.nan), left, index, 0.5, 7) == 0.5
+    assert not opening_days(np.zeros(20, dtype=bool), index).any()
+
+
+def test_an_alarm_that_is_silent_for_some_days_is_one_ticket() -> None:
+    index = fleet(2, 10)
+    alarmed = np.zeros(20, dtype=bool)
+    alarmed[[1, 2, 5, 9, 10]] = True  # of the second asset the first day
+    assert np.flatnonzero(opening_days(alarmed, index)).tolist() == [1, 9, 10]
