@@ -5,12 +5,10 @@ from __future__ import annotations
 import math
 import tempfile
 import time
-from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
-from typing import Any
 from zoneinfo import ZoneInfo
 
 import pandas as pd
@@ -18,7 +16,7 @@ import pandas as pd
 from config.installation import Installation
 from config.operating_day import NS, day_bounds
 from fleetdx.backtest import Backtest, fast_program, walk
-from fleetdx.backtest_figures import findings
+from fleetdx.backtest_figures import Findings, findings
 from fleetdx.backtest_said import say_report
 from fleetdx.backtest_store import HistoryStore
 from fleetdx.failure import CannotGoOn
@@ -70,7 +68,8 @@ def backtest_history(
         program.sweep.forget()
         failures = history.failures()
         found = findings(program, failures, train_until, choices.until, horizon, choices.costs)
-        _say_what_spoke(found.figures, failures, train_until)
+        known = failures[failures["asset_id"].isin(list(installation.register.assets))]
+        _say_what_spoke(found, known, train_until)
     result = found.figures | {"seconds": round(time.monotonic() - begun, 1)}
     if report is not None:
         from fleetdx.backtest_report import report_page
@@ -101,18 +100,22 @@ def bring_tables(program: Backtest, history: History) -> None:
     say_assets_left_out("the table of failures", failed[~failed.isin(list(register.assets))], register)
 
 
-def _say_what_spoke(figures: Mapping[str, Any], failures: pd.DataFrame, train_until: date) -> None:
-    """Say why only anomaly models spoke, where that is so although failures are known."""
-    if figures["score"] == FAILURE or failures.empty:
+def _say_what_spoke(found: Findings, failures: pd.DataFrame, train_until: date) -> None:
+    """Say why nothing, or only anomaly models, spoke, where that is so; ``failures`` are of assets that are known."""
+    if not found.scores["fleetdx"].notna().any():
+        say("No day could be scored: there were too few days with data to learn from up to then.")
+        return
+    if found.figures["score"] == FAILURE or failures.empty:
         return
     end = day_bounds(ZoneInfo("UTC"), train_until)[1]
     counts = failures["failure_mode"][failures["time"] < end].value_counts()
     most = f"{counts.index[0]} came {counts.iloc[0]} times" if len(counts) else "no failure came"
+    if len(counts) and counts.iloc[0] >= MIN_FAILURES:
+        say("Nothing could be learned from failures (-v says why). Anomaly models alone spoke.")
+        return
     say(
         f"Nothing was learned from failures: {most} up to {train_until}, and {MIN_FAILURES} of one mode are needed. "
         "Anomaly models alone spoke."
-        if not len(counts) or counts.iloc[0] < MIN_FAILURES
-        else "Nothing could be learned from failures (-v says why). Anomaly models alone spoke."
     )
 
 
