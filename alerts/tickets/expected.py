@@ -11,10 +11,10 @@ from config.register import Language
 
 _WORDS: Mapping[str, tuple[str, str]] = {
     "between": (
-        "between {first} and {last}, most likely on {likely} (nine of ten of those that came)",
-        "{first} 至 {last}，最可能在 {likely}（已发生的故障中十次有九次）",
+        "between {first} and {last}, most likely on {likely} (90 % of such failures)",
+        "{first} 至 {last}，最可能在 {likely}（此类故障的 90 %）",
     ),
-    "one_day": ("on {first} (nine of ten of those that came)", "{first}（已发生的故障中十次有九次）"),
+    "one_day": ("on {first} (90 % of such failures)", "{first}（此类故障的 90 %）"),
 }
 
 

@@ -200,13 +200,13 @@ def test_a_diagnosis_from_before_there_was_advice_is_written_all_the_same(instal
     [
         (
             {"from": "2026-03-29T20:00:00+00:00", "at": "2026-03-30T23:00:00+00:00", "by": "2026-04-01T10:00:00+00:00"},
-            "between 2026-03-29 and 2026-04-01, most likely on 2026-03-31 (nine of ten of those that came)",
-            "2026-03-29 至 2026-04-01，最可能在 2026-03-31（已发生的故障中十次有九次）",
+            "between 2026-03-29 and 2026-04-01, most likely on 2026-03-31 (90 % of such failures)",
+            "2026-03-29 至 2026-04-01，最可能在 2026-03-31（此类故障的 90 %）",
         ),
         (
             {"from": "2026-03-29T23:00:00+00:00", "at": "2026-03-30T08:00:00+00:00", "by": "2026-03-30T21:00:00+00:00"},
-            "on 2026-03-30 (nine of ten of those that came)",
-            "2026-03-30（已发生的故障中十次有九次）",
+            "on 2026-03-30 (90 % of such failures)",
+            "2026-03-30（此类故障的 90 %）",
         ),
     ],
 )

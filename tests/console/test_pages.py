@@ -129,7 +129,7 @@ def test_the_page_ranks_what_it_may_be_and_what_mends_it(console: Console) -> No
     page = console.client().get(f"/alerts/{ranked(console)}/")
     text = _text(page)
     assert "Probability 83 % 12 cases" in text
-    assert "Failure expected between 2026-05-05 and 2026-05-08, most likely on 2026-05-06 (nine of ten" in text
+    assert "Failure expected between 2026-05-05 and 2026-05-08, most likely on 2026-05-06 (90 % of such failures)" in text
     assert "What it may be Air supply leak rule, case base · 12 cases 83 %" in text
     assert "Loss of refrigerant case base · no case yet 4 %" in text
     assert "Candidate causes Hose chafed through at a clamp 5 cases 61 %" in text
@@ -147,7 +147,7 @@ def test_the_page_ranks_what_it_may_be_and_what_mends_it(console: Console) -> No
 def test_the_page_ranks_in_chinese_too(console: Console) -> None:
     text = _text(console.client("zh-hans").get(f"/alerts/{ranked(console)}/"))
     assert "概率 83 % 12 个案例" in text
-    assert "预计故障时间 2026-05-05 至 2026-05-08，最可能在 2026-05-06（已发生的故障中十次有九次）" in text
+    assert "预计故障时间 2026-05-05 至 2026-05-08，最可能在 2026-05-06（此类故障的 90 %）" in text
     assert "可能的故障模式 供风系统泄漏 规则, 案例库 · 12 个案例 83 %" in text
     assert "可能原因 软管在管夹处磨破 5 个案例 61 %" in text
     assert "1. 更换软管 AIR-017 6 个案例 70 %" in text
