@@ -53,6 +53,13 @@ def raw_days(
     return pd.concat(panels), pd.concat(logs, ignore_index=True)
 
 
+def idle_days(panel: pd.DataFrame, asset_type: AssetType) -> pd.Series:
+    """Whether each asset-day was spent out of operation, of a type that says what operation is."""
+    if asset_type.operating is None or "exposure.hours" not in panel:
+        return pd.Series(False, index=panel.index)
+    return panel["exposure.hours"] == 0
+
+
 def _spans(
     site: Site, due: Mapping[date, Mapping[str, int]], among: Sequence[str]
 ) -> Iterator[tuple[int, int, list[str]]]:

@@ -17,9 +17,10 @@ from typing import NamedTuple
 from config.operating_day import NS, day_bounds
 from config.register import Register, Site
 from config.settings import Daily
-from diagnostics.daily import Begun, DailyCycle
+from diagnostics.daily import DailyCycle
 from diagnostics.ledger import Ledger
 from diagnostics.records import AssetDay, DayOutcome
+from diagnostics.stretch import Begun
 from diagnostics.training import Trainer
 from ingest.accounting import DayArrivals
 

@@ -15,8 +15,9 @@ from config.knowledge import ANOMALY
 from config.operating_day import day_bounds
 from config.register import AssetType, Register
 from config.settings import Settings
-from diagnostics.daily import ActiveModel, idle_days
+from diagnostics.active_model import ActiveModel
 from diagnostics.ledger import Ledger
+from diagnostics.raw_days import idle_days
 from diagnostics.scoring import without_incomplete
 from diagnostics.shadow import shadow_objection
 from models.candidate import Candidate, candidate_of, dismiss, hold, nominate

@@ -10,7 +10,7 @@ import pandas as pd
 
 from config.register import AssetType, Operating, Signal, Text
 from diagnostics.condition import healths, of_asset
-from diagnostics.daily import idle_days
+from diagnostics.raw_days import idle_days
 from diagnostics.records import Diagnosis
 from models.panel import panel_index
 
