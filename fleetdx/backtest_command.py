@@ -103,7 +103,7 @@ def bring_tables(program: Backtest, history: History) -> None:
 def _say_what_spoke(found: Findings, failures: pd.DataFrame, train_until: date) -> None:
     """Say why nothing, or only anomaly models, spoke, where that is so; ``failures`` are of assets that are known."""
     if not found.scores["fleetdx"].notna().any():
-        say("No day could be scored: there were too few days with data to learn from up to then.")
+        say("No day could be scored: there were too few sound days to learn from, away from failures and repairs.")
         return
     if found.figures["score"] == FAILURE or failures.empty:
         return

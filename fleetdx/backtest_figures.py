@@ -74,7 +74,10 @@ def findings(
     watched = known[_inside(known, zones, train_until, until or last)]
     truth = fails_within(scores.index, known, whole_days, zones)
     naive = baseline_tickets(program, known, train_until, last, whole_days)
-    all_scores = {"fleetdx": scores} | {n: b.score.reindex(scores.index) for n, b in naive.items()}
+    # On the same days, or their figures could not be compared; without any score, on all of them.
+    scored = scores.notna().to_numpy(dtype=bool)
+    same_days = scored if scored.any() else ~scored
+    all_scores = {"fleetdx": scores} | {n: b.score.reindex(scores.index).where(same_days) for n, b in naive.items()}
 
     def figures(judgement: Judgement, score: pd.Series[float], *, probability: bool) -> dict[str, Any]:
         found = judgement.report(len(scores), costs).as_dict()
@@ -102,6 +105,7 @@ def findings(
         "train_until": train_until.isoformat(),
         "last_day": last.isoformat(),
         "score": kind,
+        "scored_asset_days": int(scored.sum()),
         **figures(judgement, scores, probability=kind == FAILURE),
         "expected_time": {name: _plain(value) for name, value in expected.items()} if expected is not None else None,
         "failures_of_unknown_assets": len(failures) - len(known),

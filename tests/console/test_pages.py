@@ -129,7 +129,9 @@ def test_the_page_ranks_what_it_may_be_and_what_mends_it(console: Console) -> No
     page = console.client().get(f"/alerts/{ranked(console)}/")
     text = _text(page)
     assert "Probability 83 % 12 cases" in text
-    assert "Failure expected between 2026-05-05 and 2026-05-08, most likely on 2026-05-06 (90 % of such failures)" in text
+    assert (
+        "Failure expected between 2026-05-05 and 2026-05-08, most likely on 2026-05-06 (90 % of such failures)" in text
+    )
     assert "What it may be Air supply leak rule, case base · 12 cases 83 %" in text
     assert "Loss of refrigerant case base · no case yet 4 %" in text
     assert "Candidate causes Hose chafed through at a clamp 5 cases 61 %" in text

@@ -84,11 +84,13 @@ def test_where_failures_are_too_few_to_learn_from_it_is_said(written: Callable[.
     answer = here("backtest", written(), "--train-until", LEARNS_UNTIL, "--until", "2025-01-27", "--json")
     assert answer.code == 0, answer.err
     assert "Nothing was learned from failures: SEIZED came 2 times up to 2025-01-25, and 15 of one mode" in answer.err
-    assert answer.json()["score"] == "ensemble"
+    found = answer.json()
+    assert (found["score"], found["scored_asset_days"]) == ("ensemble", 2 * PUMPS)
+    assert {row["prevalence"] for row in found["baselines"].values()} == {found["prevalence"]}
 
 
 def test_where_nothing_could_be_learned_at_all_it_is_said(written: Callable[..., Path]) -> None:
     answer = here("backtest", written(), "--train-until", "2025-01-01", "--until", "2025-01-05", "--json")
     assert answer.code == 0, answer.err
-    assert "No day could be scored: there were too few days" in answer.err
+    assert "No day could be scored: there were too few sound days" in answer.err
     assert (answer.json()["tickets"], answer.json()["average_precision"]) == (0, None)
