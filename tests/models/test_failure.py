@@ -64,9 +64,15 @@ def _fit(seed: int = 0, *, announced: bool = True, **options: float) -> FailureM
     )
 
 
+def _on_threads(threads: int) -> FailureModel:
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr("models.side_by_side.usable_threads", lambda: threads)
+        return _fit()
+
+
 @pytest.fixture(scope="module")
 def model() -> FailureModel:
-    return _fit()
+    return _on_threads(1)
 
 
 def test_an_announced_failure_is_foreseen_on_assets_never_seen_and_luck_is_not(model: FailureModel) -> None:
@@ -160,10 +166,10 @@ def test_a_model_of_the_format_before_is_read_and_says_no_days(model: FailureMod
     assert older.remaining(inputs.head(3), "LEAK") == [None] * 3
 
 
-def test_a_smaller_budget_and_a_higher_probability_raise_the_threshold() -> None:
-    assert _fit(min_probability=0.9).thresholds()["LEAK"] >= 0.9
+def test_a_smaller_budget_and_a_higher_probability_raise_the_threshold(model: FailureModel) -> None:
     strict, loose = _fit(false_tickets_per_100_asset_days=0.01, min_probability=0.01), _fit(min_probability=0.01)
     assert strict.thresholds()["LUCK"] > loose.thresholds()["LUCK"]
+    assert model.thresholds()["LEAK"] >= 0.5 > loose.thresholds()["LEAK"]
 
 
 def test_what_is_saved_comes_back(model: FailureModel, tmp_path: Path) -> None:
@@ -257,12 +263,8 @@ def test_recent_days_do_not_depend_on_where_the_panel_begins() -> None:
     pd.testing.assert_frame_equal(failure_panel(base[late], derived.loc[whole.index], nothing), whole, check_exact=True)
 
 
-def test_a_fit_gives_the_same_numbers_on_any_number_of_threads(monkeypatch: pytest.MonkeyPatch) -> None:
-    fitted = []
-    for threads in (1, 2):
-        monkeypatch.setattr("models.side_by_side.usable_threads", lambda threads=threads: threads)
-        fitted.append(_fit())
-    one, two = fitted
+def test_a_fit_gives_the_same_numbers_on_any_number_of_threads(model: FailureModel) -> None:
+    one, two = model, _on_threads(2)
     base, _, maintenance = _fleet(5, announced=True)
     inputs = one.inputs(base, _derived(base), maintenance)
     assert one.thresholds() == two.thresholds()
