@@ -12,8 +12,7 @@ from typing import Any
 import pytest
 from django.contrib.auth.hashers import PBKDF2PasswordHasher
 from history_folder import write_history
-from program import Answer, fleetdx, here, started, wait_until
-from typer.main import get_command
+from program import Answer, command_of, fleetdx, here, started, wait_until
 from typer.testing import CliRunner
 
 from fleetdx.cli import app
@@ -48,11 +47,11 @@ def somebody_listens() -> Iterator[int]:
         yield server.getsockname()[1]
 
 
-@pytest.mark.parametrize("command", list(_commands(get_command(app))), ids=" ".join)
+@pytest.mark.parametrize("command", list(_commands(command_of(app))), ids=" ".join)
 def test_help_says_what_a_command_and_each_of_its_options_does(command: tuple[str, ...]) -> None:
     result = CliRunner().invoke(app, [*command, "--help"], env={"COLUMNS": "200"})
     assert result.exit_code == 0
-    found: Any = get_command(app)
+    found: Any = command_of(app)
     for name in command:
         found = found.commands[name]
     sentences = [found.help, *(parameter.help for parameter in found.params)]
@@ -66,7 +65,7 @@ def test_help_says_what_a_command_and_each_of_its_options_does(command: tuple[st
 
 
 def test_there_are_as_many_commands_as_the_documents_speak_of() -> None:
-    commands = {" ".join(command) for command in _commands(get_command(app))}
+    commands = {" ".join(command) for command in _commands(command_of(app))}
     assert commands >= {"run", "ingest", "score", "import", "replay", "backtest", "demo", "create-user", "check-config"}
     assert len(commands) >= 13
 
