@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from models.arrays import load_arrays, save_arrays
 from models.attributes import PREFIX, AttributeCoding, Attributes
-from models.failure_mode import LearnedMode, Question, drawn, learned
+from models.failure_mode import LearnedMode, Question, can_be_judged, drawn, learned
 from models.failure_panel import failure_panel
 from models.features import STATISTICS
 from models.grid import Floats
@@ -83,7 +83,7 @@ class FailureModel:
         ``failures`` has ``asset_id``, ``time`` (ns) and ``what``, the failure mode. Days whose horizon is not over are
         left out, but for those that somebody found ``sound`` (``asset_id``, ``day``, and the failure mode as ``what``).
         A ticket's threshold is the risk above which sound days stay within the budget (shared evenly by the modes), and
-        at least ``min_probability``. Raises ``ValueError`` where no mode failed often enough.
+        at least ``min_probability``. Raises ``ValueError`` where no mode failed often enough, and on assets enough.
         """
         counts = failures["what"].value_counts()
         names = sorted(str(name) for name in counts.index[counts >= MIN_FAILURES])
@@ -101,7 +101,7 @@ class FailureModel:
         over = day <= day.max() - np.timedelta64(horizon_days, "D")
         matrix = wide[features].to_numpy(dtype=np.float64)
         del wide
-        questions = []
+        questions: dict[str, Question] = {}
         for name in names:
             left = days_left(index, failures[failures["what"] == name], zones)
             truth = left <= horizon_days
@@ -109,17 +109,21 @@ class FailureModel:
             component = component_of_mode(name, maintenance, failures, zones)
             columns = [i for i, feature in enumerate(features) if _concerns(feature, component)]
             telling = rows & (truth | drawn(rows & ~truth, seed))
-            questions.append(Question(np.array(columns, dtype=np.intp), left, truth, rows, telling))
+            asked = Question(np.array(columns, dtype=np.intp), left, truth, rows, telling)
+            if can_be_judged(asked, index):
+                questions[name] = asked
+        if not questions:
+            raise ValueError("too few assets fail in the same way to judge what was learned")
         found = learned(
-            questions,
+            list(questions.values()),
             matrix,
             index,
             horizon_days=horizon_days,
-            budget=false_tickets_per_100_asset_days / len(names),
+            budget=false_tickets_per_100_asset_days / len(questions),
             min_probability=min_probability,
             seed=seed,
         )
-        modes = dict(zip(names, found, strict=True))
+        modes = dict(zip(questions, found, strict=True))
         usual = np.array([np.nanmedian(matrix[usable, number]) for number in range(len(features))])
         return cls(horizon_days, tuple(components), interval, coding, tuple(features), usual, min_completeness, modes)
 

@@ -106,6 +106,11 @@ class Question:
         return chosen
 
 
+def can_be_judged(asked: Question, index: pd.MultiIndex) -> bool:
+    """Whether the failures lie in two folds of assets, so that each is judged by what the other taught."""
+    return len(np.unique(_folds(index)[asked.rows & asked.truth])) > 1
+
+
 def learned(
     questions: Sequence[Question],
     matrix: Floats,
@@ -116,9 +121,8 @@ def learned(
     min_probability: float,
     seed: int,
 ) -> list[LearnedMode]:
-    """Return what is learned of each question. Raises ``ValueError`` where too few assets fail to judge it by."""
-    assets = index.get_level_values(0)
-    fold = pd.factorize(assets, sort=True)[0] % FOLDS
+    """Return what is learned of each question, each of which ``can_be_judged``."""
+    assets, fold = index.get_level_values(0), _folds(index)
     unseen = np.full((len(questions), len(matrix)), np.nan)
 
     def judge(piece: tuple[int, int]) -> None:
@@ -130,8 +134,6 @@ def learned(
     def learn(place: int) -> LearnedMode:
         asked, odds = questions[place], unseen[place]
         judged = asked.rows & np.isfinite(odds)
-        if not judged.any() or len(np.unique(asked.truth[judged])) < 2:
-            raise ValueError("too few assets fail in this way to judge what was learned")
         line = LogisticRegression(C=1e6).fit(odds[judged, None], asked.truth[judged])
         slope, offset = max(float(line.coef_[0, 0]), 0.0), float(line.intercept_[0])
         risk = np.where(judged, _sigmoid(slope * odds + offset), np.nan)
@@ -165,6 +167,11 @@ def drawn(sound: NDArray[np.bool_], seed: int) -> NDArray[np.bool_]:
         return sound
     chosen: NDArray[np.bool_] = np.random.default_rng(seed).random(len(sound)) < SOUND_ROWS / sound.sum()
     return sound & chosen
+
+
+def _folds(index: pd.MultiIndex) -> NDArray[np.intp]:
+    """Return the fold of each row's asset."""
+    return pd.factorize(index.get_level_values(0), sort=True)[0] % FOLDS
 
 
 def _sigmoid(values: Floats) -> Floats:

@@ -269,3 +269,27 @@ def test_a_fit_gives_the_same_numbers_on_any_number_of_threads(model: FailureMod
     inputs = one.inputs(base, _derived(base), maintenance)
     assert one.thresholds() == two.thresholds()
     pd.testing.assert_frame_equal(one.risks(inputs), two.risks(inputs), check_exact=True)
+
+
+def test_a_mode_of_one_asset_alone_keeps_no_other_from_being_learned() -> None:
+    """What was learned of it could be judged on no other asset: one bus that is always back for the same."""
+    base, maintenance, failures = _fleet(1, announced=True)
+    often = [("A00", int((FIRST + 4 * n + 20).astype("datetime64[ns]").astype(np.int64)), "AGAIN") for n in range(20)]
+    again = pd.DataFrame(often, columns=failures.columns)
+
+    def fit(known: pd.DataFrame) -> FailureModel:
+        return FailureModel.fit(
+            base,
+            _derived(base),
+            maintenance,
+            known,
+            horizon_days=HORIZON,
+            false_tickets_per_100_asset_days=0.5,
+            min_probability=0.5,
+            min_completeness=0.5,
+        )
+
+    found = fit(pd.concat([failures, again]))
+    assert sorted(found.modes) == ["LEAK", "LUCK"]
+    with pytest.raises(ValueError, match="too few assets fail in the same way"):
+        fit(again)
