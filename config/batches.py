@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -69,7 +70,7 @@ def column_names(path: Path) -> tuple[str, ...]:
         else:
             with pa_csv.open_csv(path, pa_csv.ReadOptions(use_threads=False, block_size=_BLOCK_BYTES)) as reader:
                 names = reader.schema.names
-    except (pa.ArrowException, OSError) as error:
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         raise ConfigError([_problem(path, error, ())]) from error
     names = [name for name in names if name.strip()]
     problems = [
@@ -170,9 +171,19 @@ def _cast(path: Path, batch: pa.RecordBatch, field: pa.Field) -> pa.Array:
         raise ConfigError([Problem(path.name, 0, message.splitlines()[0])]) from error
 
 
+def _is_utf16(path: Path) -> bool:
+    """Whether a text begins as spreadsheets begin one in UTF-16."""
+    if path.suffix != ".csv" or not path.is_file():
+        return False
+    with path.open("rb") as stream:
+        return stream.read(2) in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+
+
 def _problem(path: Path, error: Exception, names: Sequence[str]) -> Problem:
     """Arrow names a row (from 1, the header being 1) and, in CSV, the column by its number in the file."""
     text = str(error).splitlines()[0]
+    if isinstance(error, UnicodeDecodeError) or "UTF8" in text or _is_utf16(path):
+        return Problem(path.name, 0, "is not UTF-8; save it as CSV UTF-8")
     row = re.search(r"Row #(\d+): ?", text)
     column = re.search(r"In CSV column #(\d+): ", text)
     message = re.sub(r"(In CSV column #\d+: |CSV parse error: |Row #\d+: ?)", "", text)

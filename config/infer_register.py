@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import date
@@ -132,10 +133,10 @@ def read_register(path: Path) -> Fleet:
         require(path, "asset_id")
         table = pa.Table.from_batches(batches(path, column_names(path)))
         rows = [{name: cell for name, cell in row.items() if cell} for row in table.to_pylist()]
-        source = Source(path.name, [row | {name: row[name][:10] for name in dates if name in row} for row in rows], {})
+        source = Source(path.name, rows, {})
     assert isinstance(source.data, list)
     nested = [
-        {name: cell for name, cell in row.items() if name in ("asset_id", *known)}
+        {name: _day(cell) if name in dates else cell for name, cell in row.items() if name in ("asset_id", *known)}
         | {"attributes": {name: cell for name, cell in row.items() if name not in ("asset_id", *known)}}
         for row in source.data
     ]
@@ -152,3 +153,8 @@ def read_register(path: Path) -> Fleet:
         raise ConfigError(problems)
     fleet.types = sorted({row.asset_type for row in fleet.rows.values()})
     return fleet
+
+
+def _day(text: str) -> str:
+    """Return the date of an ISO 8601 time, and any other text as it is."""
+    return text[:10] if re.match(r"\d{4}-\d{2}-\d{2}[T ]", text) else text

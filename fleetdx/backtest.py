@@ -93,6 +93,8 @@ def walk(program: Backtest, train_until: date, until: date | None, progress: Rep
             f"the history goes from {begin.date()} to {end.date()}: up to {train_until} nothing can be learned, "
             "or after it nothing is left to walk through. Give another --train-until."
         )
+    if until is not None and until <= train_until:
+        raise CannotGoOn(f"the walk would end on {until}, before it begins on the day after {train_until}.")
     groups = _while_they_last(program.sweep.due(end + timedelta(days=30)))
     learned = [group for group in groups if group.day <= train_until]
     walked = [group for group in groups if group.day > train_until and (until is None or group.day <= until)]

@@ -52,6 +52,10 @@ _RECORDS = {
 }
 
 
+_STATES = {
+    "": "set", "1": "set", "1.0": "set", "true": "set", "on": "set", "active": "set", "0": "clear", "0.0": "clear",
+    "false": "clear", "off": "clear", "inactive": "clear", "cleared": "clear",
+}  # fmt: skip
 _NAMED = {"asset_id": asset_name, "code": code_name, "failure_mode": code_name}
 
 
@@ -141,7 +145,7 @@ class History:
             for name in ("state", "severity"):
                 if name not in frame:
                     frame[name] = ""
-            frame["state"] = frame["state"].str.lower().replace("", "set")
+            frame["state"] = frame["state"].str.lower().replace(_STATES)
             frame["severity"] = frame["severity"].str.lower()
             _refuse(path, ~frame["state"].isin(("set", "clear")), "state", "is neither set nor clear", frame["state"])
             default = frame["state"].map(default_occurrence)

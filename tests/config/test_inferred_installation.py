@@ -171,6 +171,13 @@ def test_failures_need_not_say_in_which_way(tmp_path: Path) -> None:
     assert "FAILURE" in infer(write(tmp_path, "csv", telemetry=TELEMETRY, failures=failures)).knowledge.failure_modes
 
 
+def test_a_date_may_bring_its_midnight(tmp_path: Path) -> None:
+    assets = pd.DataFrame({"asset_id": ["1"], "commissioned": ["2020-05-01 00:00:00"]})
+    assert infer(write(tmp_path, "csv", assets=assets, telemetry=TELEMETRY)).register.assets["1"].commissioned == date(
+        2020, 5, 1
+    )
+
+
 def test_a_number_is_the_same_asset_however_it_is_written(tmp_path: Path) -> None:
     assets = pd.DataFrame({"asset_id": ["1", "2", "0007"]})
     telemetry = TELEMETRY.assign(asset_id=["1.0", "2.0", "0007"] * 3)

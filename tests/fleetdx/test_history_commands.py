@@ -163,6 +163,9 @@ def test_a_back_test_without_days_to_learn_from_says_which_there_are(tmp_path: P
     assert (answer.code, answer.out) == (3, "")
     assert "Stopped: the history goes from 2025-01-01 to 2025-01-03" in answer.err
     assert "Traceback" not in answer.err
+    answer = here("backtest", history, "--train-until", "2025-01-02", "--until", "2025-01-02")
+    assert answer.code == 3
+    assert "Stopped: the walk would end on 2025-01-02, before it begins on the day after 2025-01-02." in answer.err
 
 
 def _score(history: Path, data: Path, until: Any) -> dict[str, Any]:

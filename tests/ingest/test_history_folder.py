@@ -180,7 +180,7 @@ def test_what_is_wrong_in_a_row_is_quarantined_with_its_row(
             ["telemetry.csv:3", "'rpm'", "fast"],
         ),
         ("telemetry", "asset_id,time,rpm\nbus-1,2026-01-01,1,2,3\n", ["telemetry.csv", "columns"]),
-        ("faults", "asset_id,time,code,state\nbus-1,2026-01-01,F1,on\n", [":2", "'state'", "'on'"]),
+        ("faults", "asset_id,time,code,state\nbus-1,2026-01-01,F1,warm\n", [":2", "'state'", "'warm'"]),
         ("faults", "asset_id,time,code,occurrence\nbus-1,2026-01-01,F1,-1\n", [":2", "'occurrence'", "-1"]),
         ("faults", "asset_id,time,code,occurrence\nbus-1,2026-01-01,F1,0.5\n", [":2", "'occurrence'", "0.5"]),
     ],
@@ -194,10 +194,18 @@ def test_a_broken_table_is_told_with_file_row_and_column(
     assert all(part in str(broken.value) for part in named), str(broken.value)
 
 
-def test_bytes_that_are_no_utf8_are_told(folder: Path, pipeline: Pipeline, accounting: Accounting) -> None:
-    (folder / "telemetry.csv").write_bytes(b"asset_id,time,rpm\nbus-\xff,2026-01-01,1\n")
-    with pytest.raises(ConfigError, match=r"UTF-?8"):
-        import_history(History.open(folder), pipeline, accounting)
+@pytest.mark.parametrize(
+    ("text", "encoding"),
+    [
+        ("asset_id,time,rpm\nbus-é,2026-01-01,1\n", "latin-1"),
+        ("asset_id,time,Öl\nbus-1,2026-01-01,1\n", "latin-1"),
+        ("asset_id,time,rpm\nbus-1,2026-01-01,1\n", "utf-16"),
+    ],
+)
+def test_bytes_that_are_no_utf8_are_told(folder: Path, text: str, encoding: str) -> None:
+    (folder / "telemetry.csv").write_bytes(text.encode(encoding))
+    with pytest.raises(ConfigError, match=r"telemetry.csv: is not UTF-8; save it as CSV UTF-8"):
+        list(History.open(folder).telemetry())
 
 
 def test_a_folder_without_telemetry_and_faults_is_no_history(tmp_path: Path) -> None:
@@ -278,3 +286,11 @@ def test_names_become_those_of_the_installation(folder: Path) -> None:
         "fleet/Bus-1/telemetry",
         "fleet/7/telemetry",
     }
+
+
+def test_states_may_be_flags(folder: Path) -> None:
+    states = ["1", "0", "True", "off", "Active", "cleared", ""]
+    rows = [f"bus-1,2026-01-01T00:0{n}:00Z,F1,{state}" for n, state in enumerate(states)]
+    (folder / "faults.csv").write_text("asset_id,time,code,state\n" + "\n".join(rows))
+    (faults,) = History.open(folder).faults()
+    assert faults["state"].tolist() == ["set", "clear", "set", "clear", "set", "clear", "set"]
