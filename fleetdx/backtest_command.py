@@ -109,7 +109,8 @@ def _say_what_spoke(found: Findings, failures: pd.DataFrame, train_until: date) 
         return
     end = day_bounds(ZoneInfo("UTC"), train_until)[1]
     counts = failures["failure_mode"][failures["time"] < end].value_counts()
-    most = f"{counts.index[0]} came {counts.iloc[0]} times" if len(counts) else "no failure came"
+    often = "once" if len(counts) and counts.iloc[0] == 1 else f"{counts.max():.0f} times"
+    most = f"{counts.index[0]} came {often}" if len(counts) else "no failure came"
     if len(counts) and counts.iloc[0] >= MIN_FAILURES:
         say("Nothing could be learned from failures (-v says why). Anomaly models alone spoke.")
         return

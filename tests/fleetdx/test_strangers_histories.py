@@ -87,6 +87,8 @@ def test_where_failures_are_too_few_to_learn_from_it_is_said(written: Callable[.
     found = answer.json()
     assert (found["score"], found["scored_asset_days"]) == ("ensemble", 2 * PUMPS)
     assert {row["prevalence"] for row in found["baselines"].values()} == {found["prevalence"]}
+    answer = here("backtest", written(), "--train-until", "2025-01-17", "--until", "2025-01-18", "--json")
+    assert "Nothing was learned from failures: SEIZED came once up to 2025-01-17" in answer.err
 
 
 def test_where_nothing_could_be_learned_at_all_it_is_said(written: Callable[..., Path]) -> None:
