@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from config.operating_day import NS, operating_day
+from config.operating_day import NS, day_bounds, operating_day
 from fleetdx.backtest import Backtest
 from fleetdx.backtest_baselines import baseline_tickets
 from fleetdx.backtest_expected import expected_figures, with_expected
@@ -95,8 +95,15 @@ def findings(
         }
         return {name: _plain(value) for name, value in found.items()}
 
+    known_until = _known_until(zones, last, known) if len(watched) else None
+
+    def judged(tickets: pd.DataFrame) -> Judgement:
+        found = judge(tickets, known, horizon_days, known_until=known_until)
+        inside = _inside(found.failures, zones, train_until, until or last)
+        return Judgement(found.tickets, found.failures[inside].reset_index(drop=True))
+
     tickets = with_expected(opened_tickets(register, program.installation.settings.daily), program.ledger.expected)
-    judgement = judge(tickets, watched, horizon_days)
+    judgement = judged(tickets)
     expected = expected_figures(judgement.tickets) if len(watched) else None
     result = {
         "assets": len(register.assets),
@@ -111,8 +118,7 @@ def findings(
         "failures_of_unknown_assets": len(failures) - len(known),
         "costs": {name: getattr(costs, name) for name in costs.__slots__},
         "baselines": {
-            name: figures(judge(b.tickets, watched, horizon_days), all_scores[name], probability=True)
-            for name, b in naive.items()
+            name: figures(judged(b.tickets), all_scores[name], probability=True) for name, b in naive.items()
         },
         "per_failure": _failure_rows(judgement),
         "per_ticket": _ticket_rows(judgement),
@@ -131,6 +137,11 @@ def _scores(program: Backtest, asset_ids: list[str], train_until: date, last: da
     panel = panel[panel.index.get_level_values(1) > np.datetime64(train_until, "D")]
     kind = FAILURE if panel[names[0]].notna().any() else ENSEMBLE
     return panel[f"score.{kind}"], kind
+
+
+def _known_until(zones: Mapping[str, ZoneInfo], last: date, failures: pd.DataFrame) -> int:
+    """Return up to when failures are known (ns): the end of the last day, or the last failure if that is later."""
+    return max(*(day_bounds(zone, last)[1] for zone in set(zones.values())), int(failures["time"].max()))
 
 
 def _inside(failures: pd.DataFrame, zones: Mapping[str, ZoneInfo], train_until: date, last: date) -> NDArray[np.bool_]:

@@ -20,7 +20,14 @@ from sklearn.metrics import precision_recall_curve
 from models.reliability import Reliability
 
 COLOURS = {"fleetdx": "#1d4ed8", "any_fault": "#d9480f", "last_value_limits": "#6b7280"}
-KINDS = {"true": "#15803d", "repeat": "#86efac", "late": "#b58900", "early": "#d9480f", "false": "#b91c1c"}
+KINDS = {
+    "true": "#15803d",
+    "repeat": "#86efac",
+    "late": "#b58900",
+    "early": "#d9480f",
+    "pending": "#9ca3af",
+    "false": "#b91c1c",
+}
 _INK, _GRID = "#1f2937", "#e5e7eb"
 _MOST_POINTS = 400
 _STYLE = {

@@ -28,7 +28,7 @@ th { font-weight: 600; } td:first-child, th:first-child, td.text, th.text { text
 .plots { display: flex; flex-wrap: wrap; gap: 1rem; } figure { margin: 0; } figcaption { font-weight: 600; }
 svg { max-width: 100%; height: auto; }
 .true, .caught { color: #15803d; } .false, .missed { color: #b91c1c; } .early { color: #d9480f; }
-.repeat, .late { color: #92740a; }
+.repeat, .late { color: #92740a; } .pending { color: #6b7280; }
 .long { max-height: 28rem; overflow-y: auto; } .long thead th { position: sticky; top: 0; background: #fff; }
 @media print { .long { max-height: none; } }
 """
@@ -37,6 +37,7 @@ _KINDS = (
     ("true", "the failure comes within the horizon"),
     ("repeat", "an earlier ticket speaks for that failure already"),
     ("early", "the failure comes, but not within the horizon: within two"),
+    ("pending", "no failure came by the end of the records, and the horizon was not over: counts neither way"),
     ("false", "no failure comes within two horizons"),
 )
 

@@ -71,6 +71,8 @@ class EventReport:
     late_tickets: int
     early_tickets: int
     repeat_tickets: int
+    pending_tickets: int
+    """Whose horizon was not over when the records ended, with no failure by then; they count neither way."""
     precision: float
     precision_interval: Interval
     median_lead_hours: float
@@ -94,8 +96,9 @@ class Judgement:
     """What each ticket and each failure was.
 
     ``tickets`` in the order they were opened: the keys, ``opened`` (ns), ``failure`` (ns of the failure it speaks for,
-    NA where none follows), ``lead`` (hours, infinite where none follows) and ``kind``: true, repeat, late, early or
-    false. ``failures`` in the order of time: the keys, ``time`` (ns), ``caught`` and ``lead`` (hours, NaN if missed).
+    NA where none follows), ``lead`` (hours, infinite where none follows) and ``kind``: true, repeat, late, early,
+    pending or false. ``failures`` in the order of time: the keys, ``time`` (ns), ``caught`` and ``lead`` (hours, NaN if
+    missed).
     """
 
     tickets: pd.DataFrame
@@ -105,7 +108,9 @@ class Judgement:
         """Return the figures; intervals are bootstrapped over the assets that had a ticket or a failure."""
         kinds, caught = self.tickets["kind"], self.failures["caught"].to_numpy(dtype=bool)
         count = {str(kind): int(n) for kind, n in kinds.value_counts().items()}
-        true, early, late, repeats = (count.get(kind, 0) for kind in ("true", "early", "late", "repeat"))
+        true, early, late, repeats, pending = (
+            count.get(kind, 0) for kind in ("true", "early", "late", "repeat", "pending")
+        )
         false = count.get("false", 0) + early
         missed = len(caught) - int(caught.sum())
         leads = self.failures["lead"].to_numpy(dtype=np.float64)
@@ -125,9 +130,10 @@ class Judgement:
             late_tickets=late,
             early_tickets=early,
             repeat_tickets=repeats,
-            precision=_share(true, len(kinds) - repeats),
+            pending_tickets=pending,
+            precision=_share(true, len(kinds) - repeats - pending),
             precision_interval=_interval(
-                weights, of_ticket, (kinds == "true").to_numpy(), (kinds != "repeat").to_numpy()
+                weights, of_ticket, (kinds == "true").to_numpy(), (~kinds.isin(["repeat", "pending"])).to_numpy()
             ),
             median_lead_hours=float(np.median(leads[caught])) if caught.any() else float("nan"),
             median_lead_hours_interval=_median_interval(weights, of_failure[caught], leads[caught]),
@@ -148,14 +154,18 @@ def judge(
     min_lead_hours: float = 0.0,
     *,
     match_failure_mode: bool = False,
+    known_until: int | None = None,
 ) -> Judgement:
     """Match tickets (``asset_id``, ``opened`` in ns) with failures (``asset_id``, ``time`` in ns).
 
-    With ``match_failure_mode``, a ticket speaks only for failures of its own ``failure_mode``, a column of both. Other
-    columns stay beside.
+    Failures are known up to ``known_until`` (ns; if not given, as far as it matters). With ``match_failure_mode``, a
+    ticket speaks only for failures of its own ``failure_mode``, a column of both. Other columns stay beside.
     """
     keys = ["asset_id", "failure_mode"] if match_failure_mode else ["asset_id"]
     judged = _matched(tickets, failures, keys, horizon_days * 24.0, min_lead_hours)
+    if known_until is not None:
+        open_yet = judged["opened"] + int(horizon_days * 24 * NS_PER_HOUR) > known_until
+        judged.loc[judged["failure"].isna() & open_yet, "kind"] = "pending"
     spoken = judged.loc[judged["kind"] == "true", [*keys, "failure", "lead"]].rename(columns={"failure": "time"})
     moments = failures.astype({"time": "int64"}).sort_values("time", kind="stable")
     moments = moments.merge(spoken.astype({"time": "int64"}), on=[*keys, "time"], how="left")

@@ -108,6 +108,16 @@ def test_a_replay_through_a_broker_stores_what_an_import_stores(
     assert _telemetry(data) == _telemetry(imported) != []
 
 
+def test_a_ticket_is_right_whose_failure_comes_after_the_days_walked(history: Path) -> None:
+    learnt = (BEGIN + timedelta(days=LEARNS_DAYS - 1)).date()
+    last = (BEGIN + timedelta(days=max(day for _, day in FAILS_ON) - 2)).date()
+    result = here("backtest", history, "--train-until", learnt, "--until", last, "--json").json()
+    assert (result["failures"], result["caught"]) == (1, 1)
+    ticket = result["per_ticket"][-1]
+    assert (ticket["kind"], ticket["failure"][:10]) == ("true", str(last + timedelta(days=2)))
+    assert result["true_tickets"] == 2
+
+
 def test_a_back_test_finds_the_failures_that_a_drift_announces(history: Path, tmp_path: Path) -> None:
     learnt = (BEGIN + timedelta(days=LEARNS_DAYS - 1)).date()
     report = tmp_path / "report.html"
@@ -128,7 +138,7 @@ def test_a_back_test_finds_the_failures_that_a_drift_announces(history: Path, tm
     assert result["average_precision"] > 4 * result["prevalence"]
     assert set(result["baselines"]) == {"any_fault", "last_value_limits"}
     assert [row["caught"] for row in result["per_failure"]] == [True, True]
-    assert {row["kind"] for row in result["per_ticket"]} <= {"true", "false", "early", "repeat"}
+    assert {row["kind"] for row in result["per_ticket"]} <= {"true", "false", "early", "repeat", "pending"}
     assert 0 < result["care"]["score"] <= 1
     assert result["cost"] < result["cost_without_tickets"] == 20
     assert result["calibration"] is None  # two failures are too few to learn a probability from

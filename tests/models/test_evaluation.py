@@ -127,6 +127,22 @@ def test_each_ticket_and_each_failure_is_told_with_its_lead() -> None:
     assert found.failures["lead"].tolist()[0] == 72.0
 
 
+def test_a_ticket_whose_horizon_was_not_over_when_the_records_ended_counts_neither_way() -> None:
+    opened = tickets(("A", 0), ("B", 100), ("C", 40), ("D", 100))
+    found = judge(opened, failures(("A", 24), ("D", 110)), 3.5, known_until=120 * NS_PER_HOUR)
+    assert dict(zip(found.tickets["asset_id"], found.tickets["kind"], strict=True)) == {
+        "A": "true", "B": "pending", "C": "pending", "D": "true",
+    }  # fmt: skip
+    later = judge(opened, failures(("A", 24), ("D", 110)), 3.5, known_until=(40 + 84) * NS_PER_HOUR)
+    assert later.tickets["kind"].tolist() == ["true", "false", "pending", "true"]
+    report = later.report(10)
+    assert (report.tickets, report.false_tickets, report.pending_tickets) == (4, 1, 1)
+    assert report.precision == pytest.approx(2 / 3)
+    assert report.precision_interval.high == 1.0
+    assert report.cost == 1.0
+    assert "pending" not in set(judge(opened, failures(), 3.5).tickets["kind"])
+
+
 def test_costs_are_of_what_went_wrong() -> None:
     # One failure of two is missed; one ticket is early, one false, one a repeat.
     report = evaluate(
