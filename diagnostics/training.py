@@ -27,7 +27,7 @@ from models.drift import drift
 from models.ensemble import Ensemble, further_columns
 from models.failure import FailureModel
 from models.features import copies
-from models.labels import healthy_days
+from models.labels import learnable_days
 from models.persistence import Persistence
 from models.registry import Registry, data_hash
 from models.renewals import Renewals
@@ -176,7 +176,7 @@ class Trainer:
         records, sound = self._ledger.field_records(assets, until), self._ledger.sound_days(assets, until)
         assert isinstance(base.index, pd.MultiIndex)
         zones = {asset_id: self._register.site_of(asset_id).zone for asset_id in assets}
-        healthy = healthy_days(
+        healthy = learnable_days(
             base.index,
             records["failures"],
             records["maintenance"],

@@ -16,7 +16,7 @@ from diagnostics.sweep import allowance
 from fleetdx.backtest import Backtest
 from models import baselines
 from models.evaluation import fails_within
-from models.labels import healthy_days
+from models.labels import learnable_days
 
 _DAYS_AT_ONCE = 14
 _LONG_AGO = date(1970, 1, 2)
@@ -51,7 +51,7 @@ def baseline_tickets(
             assert isinstance(panel.index, pd.MultiIndex)
             records = program.ledger.field_records(assets, 2**62)
             zones = dict.fromkeys(assets, site.zone)
-            sound = healthy_days(panel.index, records["failures"], records["maintenance"], zones=zones)
+            sound = learnable_days(panel.index, records["failures"], records["maintenance"], zones=zones)
             learning = panel.index.get_level_values(1) <= np.datetime64(train_until, "D")
             last_values = _last_values(program, asset_type, site, assets, panel.index)
             flagged = {

@@ -10,6 +10,11 @@ import pandas as pd
 
 from models.grid import Floats, Grid
 
+BEFORE_DAYS = (14, 7, 3, 1)
+"""Days before a failure that are not learned from: the first, or the next where hardly any day would be left."""
+LEAST_SHARE = 0.1
+"""Share of the days that must be left to learn normal from."""
+
 
 def healthy_days(
     index: pd.MultiIndex,
@@ -50,6 +55,25 @@ def healthy_days(
         inside = (asset >= 0) & (at >= 0) & (at < grid.days)
         healthy[asset[inside], at[inside]] |= ~certain[asset[inside], at[inside]]
     return pd.Series(grid.gather(healthy.astype(np.float64)) == 1, index=index, name="healthy")
+
+
+def learnable_days(
+    index: pd.MultiIndex,
+    failures: pd.DataFrame,
+    maintenance: pd.DataFrame,
+    *,
+    zones: Mapping[str, ZoneInfo] | None = None,
+    sound: pd.DataFrame | None = None,
+) -> pd.Series:
+    """Return ``healthy_days``, with fewer days before a failure left out where hardly any would remain.
+
+    In a fleet that fails every ten days no day is two weeks from a failure; normal is learned from its quietest days.
+    """
+    for before in BEFORE_DAYS:
+        healthy = healthy_days(index, failures, maintenance, before_days=before, zones=zones, sound=sound)
+        if healthy.mean() >= LEAST_SHARE:
+            break
+    return healthy
 
 
 def days_left(index: pd.MultiIndex, failures: pd.DataFrame, zones: Mapping[str, ZoneInfo] | None = None) -> Floats:

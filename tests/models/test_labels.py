@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from models.evaluation import fails_within
-from models.labels import days_left, healthy_days, local_days
+from models.labels import days_left, healthy_days, learnable_days, local_days
 from models.panel import panel_index
 
 
@@ -75,3 +75,20 @@ def test_days_left_are_of_the_assets_own_days_and_agree_with_what_fails_within()
     np.testing.assert_allclose(left[10:13], [2 + 20 / 24, 1 + 20 / 24, 20 / 24])
     for days in (1, 2, 3, 7):
         np.testing.assert_array_equal(left <= days, fails_within(index, failures, days, zones))
+
+
+def test_a_fleet_that_fails_all_the_time_is_learned_from_on_its_quietest_days() -> None:
+    index = panel_index(["A"] * 60, [np.datetime64("2026-01-01") + d for d in range(60)])
+    often = events(*(("A", f"2026-{month:02}-{day:02}T12:00Z") for month in (1, 2) for day in (5, 15, 25)))
+    assert not healthy_days(index, often, events()).head(50).any()
+    learned = learnable_days(index, often, events())
+    assert [day.day for _, day in learned[learned].index if day.month == 1] == [
+        7,
+        17,
+        27,
+        28,
+    ]  # more than a week before
+    seldom = events(("A", "2026-02-05T12:00Z"))
+    pd.testing.assert_series_equal(
+        learnable_days(index, seldom, events()), healthy_days(index, seldom, events()), check_exact=True
+    )
