@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -75,6 +76,21 @@ def model() -> FailureModel:
     return _on_threads(1)
 
 
+class Unseen(NamedTuple):
+    """A fleet that the model did not learn from, and what it reads of it."""
+
+    base: pd.DataFrame
+    maintenance: pd.DataFrame
+    failures: pd.DataFrame
+    inputs: pd.DataFrame
+
+
+@pytest.fixture(scope="module")
+def unseen(model: FailureModel) -> Unseen:
+    base, maintenance, failures = _fleet(7, announced=True)
+    return Unseen(base, maintenance, failures, model.inputs(base, _derived(base), maintenance))
+
+
 def test_an_announced_failure_is_foreseen_on_assets_never_seen_and_luck_is_not(model: FailureModel) -> None:
     base, maintenance, failures = _fleet(99, announced=True)
     inputs = model.inputs(base, _derived(base), maintenance)
@@ -90,45 +106,39 @@ def test_an_announced_failure_is_foreseen_on_assets_never_seen_and_luck_is_not(m
     assert (risks["LUCK"] > model.thresholds()["LUCK"]).mean() < 0.005
 
 
-def test_risks_are_calibrated(model: FailureModel) -> None:
-    base, maintenance, failures = _fleet(7, announced=True)
-    risk = model.risks(model.inputs(base, _derived(base), maintenance))["LEAK"]
-    truth = fails_within(base.index, failures[failures["what"] == "LEAK"], HORIZON)
+def test_risks_are_calibrated(model: FailureModel, unseen: Unseen) -> None:
+    risk = model.risks(unseen.inputs)["LEAK"]
+    truth = fails_within(unseen.base.index, unseen.failures[unseen.failures["what"] == "LEAK"], HORIZON)
     known = risk.notna().to_numpy()
     assert abs(risk[known].mean() - truth[known].mean()) < 0.03
     sure = known & (risk > 0.7).to_numpy()
     assert truth[sure].mean() > 0.65
 
 
-def test_the_risk_of_any_failure_is_that_of_none_being_spared(model: FailureModel) -> None:
-    base, maintenance, _ = _fleet(7, announced=True)
-    risks = model.risks(model.inputs(base, _derived(base), maintenance)).dropna()
+def test_the_risk_of_any_failure_is_that_of_none_being_spared(model: FailureModel, unseen: Unseen) -> None:
+    risks = model.risks(unseen.inputs).dropna()
     np.testing.assert_allclose(risks[FAILURE], 1 - (1 - risks["LEAK"]) * (1 - risks["LUCK"]))
 
 
-def test_the_reason_is_the_feature_that_announces(model: FailureModel) -> None:
-    base, maintenance, _ = _fleet(7, announced=True)
-    inputs = model.inputs(base, _derived(base), maintenance)
-    risks = model.risks(inputs)["LEAK"]
-    reasons = model.explain(inputs.loc[risks.nlargest(5).index], "LEAK")
+def test_the_reason_is_the_feature_that_announces(model: FailureModel, unseen: Unseen) -> None:
+    risks = model.risks(unseen.inputs)["LEAK"]
+    reasons = model.explain(unseen.inputs.loc[risks.nlargest(5).index], "LEAK")
     for why in reasons:
         assert why[0].feature.startswith("temp.mean")
         assert why[0].value > why[0].usual
         assert sum(reason.share for reason in why) <= 1 + 1e-9
 
 
-def test_a_day_of_too_little_data_has_no_risk(model: FailureModel) -> None:
-    base, maintenance, _ = _fleet(7, announced=True)
-    risks = model.risks(model.inputs(base, _derived(base), maintenance))
-    incomplete = base["completeness"] < 0.5
+def test_a_day_of_too_little_data_has_no_risk(model: FailureModel, unseen: Unseen) -> None:
+    risks = model.risks(unseen.inputs)
+    incomplete = unseen.base["completeness"] < 0.5
     assert incomplete.any()
     assert risks[incomplete].isna().all().all()
     assert risks[~incomplete].notna().all().all()
 
 
-def test_one_day_alone_gives_what_the_whole_history_gives(model: FailureModel) -> None:
-    base, maintenance, _ = _fleet(7, announced=True)
-    whole = model.risks(model.inputs(base, _derived(base), maintenance))
+def test_one_day_alone_gives_what_the_whole_history_gives(model: FailureModel, unseen: Unseen) -> None:
+    base, maintenance, whole = unseen.base, unseen.maintenance, model.risks(unseen.inputs)
     day = pd.Timestamp(str(FIRST + 90))
     until = base[base.index.get_level_values(1) <= day]
     derived = _derived(until)
@@ -152,18 +162,18 @@ def test_how_long_is_left_is_said_and_held_on_assets_never_seen(model: FailureMo
     assert np.abs(expected - left)[comes].mean() < np.abs(np.median(left[comes]) - left[comes]).mean()
 
 
-def test_a_model_of_the_format_before_is_read_and_says_no_days(model: FailureModel, tmp_path: Path) -> None:
+def test_a_model_of_the_format_before_is_read_and_says_no_days(
+    model: FailureModel, unseen: Unseen, tmp_path: Path
+) -> None:
     model.save(tmp_path)
     held = json.loads((tmp_path / "failure.json").read_text())
     held["format"] = 2
     for mode in held["modes"].values():
         del mode["days"]
     (tmp_path / "failure.json").write_text(json.dumps(held))
-    base, maintenance, _ = _fleet(7, announced=True)
-    inputs = model.inputs(base, _derived(base), maintenance)
     older = FailureModel.load(tmp_path)
-    pd.testing.assert_frame_equal(older.risks(inputs), model.risks(inputs), check_exact=True)
-    assert older.remaining(inputs.head(3), "LEAK") == [None] * 3
+    pd.testing.assert_frame_equal(older.risks(unseen.inputs), model.risks(unseen.inputs), check_exact=True)
+    assert older.remaining(unseen.inputs.head(3), "LEAK") == [None] * 3
 
 
 def test_a_smaller_budget_and_a_higher_probability_raise_the_threshold(model: FailureModel) -> None:
@@ -172,11 +182,9 @@ def test_a_smaller_budget_and_a_higher_probability_raise_the_threshold(model: Fa
     assert model.thresholds()["LEAK"] >= 0.5 > loose.thresholds()["LEAK"]
 
 
-def test_what_is_saved_comes_back(model: FailureModel, tmp_path: Path) -> None:
-    base, maintenance, _ = _fleet(7, announced=True)
+def test_what_is_saved_comes_back(model: FailureModel, unseen: Unseen, tmp_path: Path) -> None:
     model.save(tmp_path)
-    again = FailureModel.load(tmp_path)
-    inputs = model.inputs(base, _derived(base), maintenance)
+    again, inputs = FailureModel.load(tmp_path), unseen.inputs
     pd.testing.assert_frame_equal(again.risks(inputs), model.risks(inputs), check_exact=True)
     assert again.thresholds() == model.thresholds()
     assert again.remaining(inputs.head(9), "LEAK") == model.remaining(inputs.head(9), "LEAK")
