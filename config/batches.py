@@ -64,21 +64,24 @@ def column_names(path: Path) -> tuple[str, ...]:
 
     Raises ``ConfigError``: no table, a name twice.
     """
-    try:
-        if path.suffix == ".parquet":
-            names = pa_parquet.ParquetFile(path).schema_arrow.names
-        else:
-            with pa_csv.open_csv(path, pa_csv.ReadOptions(use_threads=False, block_size=_BLOCK_BYTES)) as reader:
-                names = reader.schema.names
-    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
-        raise ConfigError([_problem(path, error, ())]) from error
-    names = [name for name in names if name.strip()]
+    names = [name for name in _header(path) if name.strip()]
     problems = [
         Problem(path.name, 1, f"column {name!r} is given twice") for name in set(names) if names.count(name) > 1
     ]
     if problems:
         raise ConfigError(problems)
     return tuple(names)
+
+
+def _header(path: Path) -> list[str]:
+    """Return all columns of a table, also those without a name."""
+    try:
+        if path.suffix == ".parquet":
+            return list(pa_parquet.ParquetFile(path).schema_arrow.names)
+        with pa_csv.open_csv(path, pa_csv.ReadOptions(use_threads=False, block_size=_BLOCK_BYTES)) as reader:
+            return list(reader.schema.names)
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
+        raise ConfigError([_problem(path, error, ())]) from error
 
 
 def require(path: Path, *names: str) -> tuple[str, ...]:
@@ -164,7 +167,8 @@ def _cast(path: Path, batch: pa.RecordBatch, field: pa.Field) -> pa.Array:
         if field.type == pa.float64() and (pa.types.is_string(column.type) or pa.types.is_large_string(column.type)):
             words = pc.utf8_trim_whitespace(column)
             column = pc.if_else(pc.is_in(words, pa.array(MISSING, words.type)), None, words)
-        return column.cast(field.type)
+        cells = column.cast(field.type)
+        return cells if field.type == pa.float64() else pc.fill_null(cells, "")
     except pa.ArrowException as error:
         wanted = "numbers" if field.type == pa.float64() else "text"
         message = f"column {field.name!r} holds {column.type}, which makes no {wanted}: {error}"
@@ -190,6 +194,5 @@ def _problem(path: Path, error: Exception, names: Sequence[str]) -> Problem:
     message = re.sub(r"CSV conversion error to double: invalid value '(.*)'", rf"\1 {_NO_NUMBER}", message)
     message = message.replace("Empty CSV file", "is empty; its first line names the columns")
     if column and names:
-        header = column_names(path)
-        message = f"column {header[int(column[1])]!r}: {message}"
+        message = f"column {_header(path)[int(column[1])]!r}: {message}"
     return Problem(path.name, int(row[1]) if row else 0, message)

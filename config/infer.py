@@ -91,10 +91,9 @@ def _faults(path: Path, fleet: Fleet) -> dict[str, tuple[FaultCode, ...]]:
         types = fleet.type_numbers(batch.column("asset_id"), path.name)
         frame = pd.DataFrame({"type": types, "code": batch.column("code").to_pylist(), "severity": ""})
         if severity:
-            frame["severity"] = batch.column("severity").to_pylist()
+            frame["severity"] = [word.strip().lower() for word in batch.column("severity").to_pylist()]
         frame = frame[(frame["type"] >= 0) & (frame["code"].str.strip() != "")]
-        names = {text: code_name(text.strip()) for text in frame["code"].unique()}
-        called.update({name: text.strip() for text, name in names.items() if name not in called})
+        names = {text: _called(called, text.strip(), path) for text in frame["code"].unique()}
         frame["code"] = frame["code"].map(names)
         if len(called) > MAX_CODES:
             raise ConfigError([Problem(path.name, 0, f"names more than {MAX_CODES:,} fault codes")])
@@ -117,6 +116,14 @@ def _faults(path: Path, fleet: Fleet) -> dict[str, tuple[FaultCode, ...]]:
     }
 
 
+def _called(called: dict[str, str], text: str, path: Path) -> str:
+    """Return the code of a text and note it; raises ``ConfigError`` where another text's is the same."""
+    code = code_name(text)
+    if called.setdefault(code, text) != text:
+        raise ConfigError([Problem(path.name, 0, f"codes {called[code]!r} and {text!r} are both {code!r}; rename one")])
+    return code
+
+
 def _failure_modes(path: Path) -> dict[str, FailureMode]:
     columns = require(path, "asset_id", "time")
     if "failure_mode" not in columns:
@@ -126,6 +133,8 @@ def _failure_modes(path: Path) -> dict[str, FailureMode]:
         written.update(name.strip() for name in pc.unique(batch.column("failure_mode")).to_pylist())
         if len(written) > MAX_CODES:
             raise ConfigError([Problem(path.name, 0, f"names more than {MAX_CODES:,} failure modes")])
-    found = {code_name(name): name for name in sorted(written, reverse=True) if name}
+    found: dict[str, str] = {}
+    for name in sorted(filter(None, written)):
+        _called(found, name, path)
     modes = {code: FailureMode(code=code, title=titled(name)) for code, name in sorted(found.items())}
     return modes | ({UNNAMED_FAILURE.code: UNNAMED_FAILURE} if "" in written else {})

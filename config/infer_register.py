@@ -132,7 +132,7 @@ def read_register(path: Path) -> Fleet:
     else:
         require(path, "asset_id")
         table = pa.Table.from_batches(batches(path, column_names(path)))
-        rows = [{name: cell for name, cell in row.items() if cell} for row in table.to_pylist()]
+        rows = [{name: cell.strip() for name, cell in row.items() if cell.strip()} for row in table.to_pylist()]
         source = Source(path.name, rows, {})
     assert isinstance(source.data, list)
     nested = [

@@ -26,6 +26,7 @@ from models.panel import panel_index
 
 HOUR = timedelta(hours=1)
 HOURS_A_DAY = 24
+LEAST_HOURS = 6.0
 
 
 class AnomalyVerdict(NamedTuple):
@@ -195,8 +196,13 @@ def _speaker(candidates: Sequence[Diagnosis]) -> Diagnosis:
 
 
 def within(act_within_hours: float, expected: Expected | None) -> float:
-    """Return the hours there are to act: those that are allowed, and no more than until the failure is expected."""
-    return act_within_hours if expected is None else min(act_within_hours, HOURS_A_DAY * expected.days)
+    """Return the hours there are to act: those that are allowed, and no more than until the failure is expected.
+
+    ``LEAST_HOURS`` where that is sooner: a day's data may arrive some hours after it, and nobody can act before.
+    """
+    if expected is None:
+        return act_within_hours
+    return min(act_within_hours, max(LEAST_HOURS, HOURS_A_DAY * expected.days))
 
 
 def instant(at: int) -> datetime:

@@ -31,7 +31,8 @@ def with_expected(tickets: pd.DataFrame, expected: Mapping[tuple[str, str, int],
 
 def expected_figures(tickets: pd.DataFrame) -> dict[str, Any] | None:
     """Return of the true tickets with an expected time how many there are (``tickets``), the share whose failure came
-    in it (``held``) and the median of its ``days``. ``None`` where there are none.
+    in it (``held``) and the median of its ``days``. ``None`` where there are none. A ticket says when a failure of its
+    own mode comes, so they must be judged by that.
     """
     told = tickets[tickets["expected_from"].notna() & (tickets["kind"] == "true")]
     if told.empty:

@@ -104,7 +104,8 @@ def findings(
 
     tickets = with_expected(opened_tickets(register, program.installation.settings.daily), program.ledger.expected)
     judgement = judged(tickets)
-    expected = expected_figures(judgement.tickets) if len(watched) else None
+    of_their_mode = judge(tickets, known, horizon_days, match_failure_mode=True).tickets
+    expected = expected_figures(of_their_mode) if len(watched) else None
     result = {
         "assets": len(register.assets),
         "asset_days": len(scores),

@@ -24,7 +24,7 @@ from models.failure_mode import LearnedMode, Question, can_be_judged, drawn, lea
 from models.failure_panel import failure_panel
 from models.features import STATISTICS
 from models.grid import Floats
-from models.labels import days_left
+from models.labels import days_left, days_of_events
 from models.panel import index_of, panel_index
 from models.remaining_days import Remaining
 from models.service import component_of_mode, components_of, service_columns, usual_interval
@@ -118,6 +118,7 @@ class FailureModel:
             list(questions.values()),
             matrix,
             index,
+            silent=days_of_events(index, failures, maintenance, zones=zones),
             horizon_days=horizon_days,
             budget=false_tickets_per_100_asset_days / len(questions),
             min_probability=min_probability,

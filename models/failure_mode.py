@@ -107,8 +107,9 @@ class Question:
 
 
 def can_be_judged(asked: Question, index: pd.MultiIndex) -> bool:
-    """Whether the failures lie in two folds of assets, so that each is judged by what the other taught."""
-    return len(np.unique(_folds(index)[asked.rows & asked.truth])) > 1
+    """Whether days before a failure lie in two folds of assets, and others too: one is judged by what others taught."""
+    fold = _folds(index)
+    return all(len(np.unique(fold[asked.rows & (asked.truth == truth)])) > 1 for truth in (True, False))
 
 
 def learned(
@@ -116,12 +117,16 @@ def learned(
     matrix: Floats,
     index: pd.MultiIndex,
     *,
+    silent: NDArray[np.bool_],
     horizon_days: int,
     budget: float,
     min_probability: float,
     seed: int,
 ) -> list[LearnedMode]:
-    """Return what is learned of each question, each of which ``can_be_judged``."""
+    """Return what is learned of each question, each of which ``can_be_judged``.
+
+    On ``silent`` rows, the days of repairs and failures, nothing is said in service, and so no ticket opens here.
+    """
     assets, fold = index.get_level_values(0), _folds(index)
     unseen = np.full((len(questions), len(matrix)), np.nan)
 
@@ -136,8 +141,8 @@ def learned(
         judged = asked.rows & np.isfinite(odds)
         line = LogisticRegression(C=1e6).fit(odds[judged, None], asked.truth[judged])
         slope, offset = max(float(line.coef_[0, 0]), 0.0), float(line.intercept_[0])
-        risk = np.where(judged, _sigmoid(slope * odds + offset), np.nan)
-        sound = pd.Series(judged & ~asked.truth, index=index)
+        risk = np.where(judged & ~silent, _sigmoid(slope * odds + offset), np.nan)
+        sound = pd.Series(judged & ~silent & ~asked.truth, index=index)
         lowest = max(budget_threshold(pd.Series(risk, index=index), sound, _EVERY_DAY, budget), min_probability)
         threshold = cheapest_threshold(risk, asked.left, index, lowest, horizon_days)
         opens = opening_days(risk > threshold, index)

@@ -75,7 +75,7 @@ class RemainingDays:
         if not judged.any():
             return None
         predicted = np.clip(unseen[judged], 0.0, horizon_days)
-        interval = ConformalInterval.fit(predicted, left[judged], np.flatnonzero(judged), COVERAGE)
+        interval = ConformalInterval.fit(predicted, left[judged], assets[judged], COVERAGE)
         return cls(horizon_days, _grown(matrix[learned], left[learned], seed), interval) if interval.promises else None
 
     def predict(self, matrix: Floats) -> list[Remaining]:

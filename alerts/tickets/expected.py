@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -23,10 +23,11 @@ def expected_time(diagnosis: Mapping[str, Any], zone: ZoneInfo, language: Langua
     told = diagnosis.get("expected")
     if told is None:
         return ""
-    first, likely, last = (_day(told[name], zone) for name in ("from", "at", "by"))
+    first, likely = (_day(told[name], zone) for name in ("from", "at"))
+    last = max(first, _day(told["by"], zone, before=timedelta(seconds=1)))  # midnight ends the day before
     words = _WORDS["one_day" if first == last else "between"][0 if language == "en" else 1]
     return words.format(first=first, last=last, likely=likely)
 
 
-def _day(at: str, zone: ZoneInfo) -> str:
-    return f"{datetime.fromisoformat(at).astimezone(zone):%Y-%m-%d}"
+def _day(at: str, zone: ZoneInfo, before: timedelta = timedelta(0)) -> str:
+    return f"{(datetime.fromisoformat(at) - before).astimezone(zone):%Y-%m-%d}"

@@ -171,6 +171,32 @@ def test_failures_need_not_say_in_which_way(tmp_path: Path) -> None:
     assert "FAILURE" in infer(write(tmp_path, "csv", telemetry=TELEMETRY, failures=failures)).knowledge.failure_modes
 
 
+@pytest.mark.parametrize("suffix", ["csv", "parquet"])
+def test_cells_that_hold_nothing_name_nothing(tmp_path: Path, suffix: str) -> None:
+    failures = pd.DataFrame({"asset_id": ["1", "2"], "time": ["2024-01-02"] * 2, "failure_mode": ["Leak", None]})
+    faults = FAULTS.assign(code=["E1", "E1", "E1", None, "E9"], severity=["Major ", "MAJOR", "major", None, None])
+    found = infer(write(tmp_path, suffix, assets=ASSETS, telemetry=TELEMETRY, faults=faults, failures=failures))
+    assert set(found.knowledge.failure_modes) == {"Leak", "FAILURE", "ANOMALY"}
+    assert [(code.code, code.severity) for code in found.register.asset_types["model-a"].faults] == [("E1", "major")]
+
+
+@pytest.mark.parametrize("suffix", ["csv", "parquet"])
+def test_two_codes_whose_names_become_one_are_told(tmp_path: Path, suffix: str) -> None:
+    faults = FAULTS.assign(code=["P<", "P>", "E1", "E1", "E1"])
+    folder = write(tmp_path / "f", suffix, assets=ASSETS, telemetry=TELEMETRY, faults=faults)
+    assert problems(folder) == [f"faults.{suffix}: codes 'P<' and 'P>' are both 'P'; rename one"]
+    failures = pd.DataFrame({"asset_id": ["1", "2"], "time": ["2024-01-02"] * 2, "failure_mode": ["Leak >", "Leak <"]})
+    folder = write(tmp_path / "m", suffix, assets=ASSETS, telemetry=TELEMETRY, failures=failures)
+    assert problems(folder) == [f"failures.{suffix}: codes 'Leak <' and 'Leak >' are both 'Leak'; rename one"]
+
+
+def test_a_packed_register_may_have_blanks_about_its_cells(tmp_path: Path) -> None:
+    assets = ASSETS.assign(asset_id=["1 ", " 2", "3"], age=["18 ", "7", None])
+    found = infer(write(tmp_path, "parquet", assets=assets, telemetry=TELEMETRY))
+    assert set(found.register.assets) == {"1", "2", "3"}
+    assert found.register.assets["1"].attributes["age"] == "18"
+
+
 def test_a_date_may_bring_its_midnight(tmp_path: Path) -> None:
     assets = pd.DataFrame({"asset_id": ["1"], "commissioned": ["2020-05-01 00:00:00"]})
     assert infer(write(tmp_path, "csv", assets=assets, telemetry=TELEMETRY)).register.assets["1"].commissioned == date(
@@ -202,6 +228,10 @@ def test_two_assets_whose_names_become_one_are_told(tmp_path: Path) -> None:
         ("asset_id,timestamp,x\n", "telemetry.csv:1: missing column 'time'; rename 'timestamp' to it"),
         ("asset_id,time,x,x\n", "telemetry.csv:1: column 'x' is given twice"),
         ("asset_id,time,x,X\n", "telemetry.csv:1: columns 'x' and 'X' are both the signal 'x'"),
+        (
+            ",asset_id,time,n,state\n0,a,2024-01-01,1,2\n1,b,2024-01-01,1,odd\n",
+            "telemetry.csv:3: column 'state': odd is no number; leave a cell empty where nothing was measured",
+        ),
         (
             "asset_id,time,n,state\na,2024-01-01,1,2\nb,2024-01-01,1,odd\n",
             "telemetry.csv:3: column 'state': odd is no number; leave a cell empty where nothing was measured",

@@ -18,7 +18,10 @@ MIDNIGHT = "2025-01-01T00:00:00+00:00"
         ("2025-01-01 00:00", MIDNIGHT),
         ("2025-01-01T00:00:00.000000999Z", MIDNIGHT),
         ("1735689600", MIDNIGHT),
-        ("1735689600.75", MIDNIGHT),
+        ("1735689600.75", "2025-01-01T00:00:00.750000+00:00"),
+        ("1735689600.", MIDNIGHT),
+        ("1735689600000.5", "2025-01-01T00:00:00.000500+00:00"),
+        ("999999999", "2001-09-09T01:46:39+00:00"),
         ("1735689600000", MIDNIGHT),
         ("1735689600000000", MIDNIGHT),
         ("1735689600000000000", MIDNIGHT),
@@ -31,7 +34,13 @@ def test_a_time_is_iso_a_count_or_a_date(text: str, instant: str) -> None:
     assert instants(pd.Series(["none", text], dtype="str"))[1].isoformat() == instant
 
 
-@pytest.mark.parametrize("text", ["", "soon", "12", "01/02/2025", "31.12.2025 10:00", "9223372036854775807", "9" * 30])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "", "soon", "12", "01/02/2025", "31.12.2025 10:00", "9223372036854775807", "9" * 30, "2024", "2024-06",
+        "2099063014", "202406301405", "20240630140500", "99999999999",
+    ],
+)  # fmt: skip
 def test_what_is_no_time(text: str) -> None:
     assert instants(pd.Series([text], dtype="str")).isna().all()
 

@@ -84,4 +84,4 @@ def test_an_interval_that_says_nothing_is_not_told(left: Remaining | None, says:
     held = _forecasts(None, left)[HOLDS].diagnoses[0]
     assert (held.expected is not None) is says
     allowed = Models().act_within / timedelta(hours=1)
-    assert held.act_within_hours == (min(allowed, 24 * left.expected) if says and left is not None else allowed)
+    assert held.act_within_hours == (min(allowed, max(6, 24 * left.expected)) if says and left is not None else allowed)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -15,8 +15,9 @@ from models.derive import derived_panel
 from models.evaluation import average_precision, fails_within
 from models.failure import FAILURE, MIN_FAILURES, FailureModel
 from models.failure_panel import failure_panel
-from models.labels import days_left
+from models.labels import days_left, days_of_events
 from models.panel import panel_index
+from models.threshold import cheapest_threshold
 
 DAY = 86_400 * 10**9
 ASSETS, DAYS, HORIZON = 40, 120, 5
@@ -301,3 +302,35 @@ def test_a_mode_of_one_asset_alone_keeps_no_other_from_being_learned() -> None:
     assert sorted(found.modes) == ["LEAK", "LUCK"]
     with pytest.raises(ValueError, match="too few assets fail in the same way"):
         fit(again)
+
+
+def test_a_mode_that_comes_all_the_time_keeps_no_other_from_being_learned(unseen: Unseen) -> None:
+    base, maintenance, failures, _ = unseen
+    daily = [
+        (f"A{asset:02}", int((FIRST + day).astype("datetime64[ns]").astype(np.int64)) + DAY // 2, "ALWAYS")
+        for asset in range(ASSETS)
+        for day in range(0, DAYS, HORIZON - 1)
+    ]
+    often = pd.concat([failures, pd.DataFrame(daily, columns=failures.columns)])
+    model = FailureModel.fit(
+        base, _derived(base), maintenance, often, horizon_days=HORIZON, min_completeness=0.5,
+        false_tickets_per_100_asset_days=0.5, min_probability=0.5,
+    )  # fmt: skip
+    assert set(model.modes) == {"LEAK", "LUCK"}
+
+
+def test_no_ticket_opens_in_training_on_days_on_which_the_service_is_silent(monkeypatch: pytest.MonkeyPatch) -> None:
+    base, maintenance, failures = _fleet(0, announced=True)
+    silent = days_of_events(base.index, failures, maintenance)
+    known: list[np.ndarray] = []
+
+    def noted(risk: np.ndarray, *rest: Any) -> float:
+        known.append(np.isfinite(risk))
+        return cheapest_threshold(risk, *rest)
+
+    monkeypatch.setattr(failure_mode, "cheapest_threshold", noted)
+    _fit()
+    assert silent.sum() > 100
+    for told in known:
+        assert not told[silent].any()
+        assert told[~silent].mean() > 0.8
