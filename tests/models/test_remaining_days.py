@@ -56,6 +56,8 @@ def test_what_tells_nothing_gives_a_wide_interval() -> None:
 
 def test_too_few_tickets_promise_nothing() -> None:
     assert _fit(_fleet(0, assets=8)) is None
+    few, days, eight, opened = _fleet(0, assets=8)
+    assert _fit((few, days, eight, np.ones_like(opened))) is None  # the tickets of one asset are alike
     matrix, left, assets, opens = _fleet(0)
     assert _fit((matrix, left, assets, np.zeros_like(opens))) is None
 
