@@ -24,7 +24,7 @@ from models.failure_mode import LearnedMode, Question, can_be_judged, drawn, lea
 from models.failure_panel import failure_panel
 from models.features import STATISTICS
 from models.grid import Floats
-from models.labels import days_left, days_of_events
+from models.labels import days_left, healthy_days
 from models.panel import index_of, panel_index
 from models.remaining_days import Remaining
 from models.service import component_of_mode, components_of, service_columns, usual_interval
@@ -101,6 +101,8 @@ class FailureModel:
         over = day <= day.max() - np.timedelta64(horizon_days, "D")
         matrix = wide[features].to_numpy(dtype=np.float64)
         del wide
+        undisturbed = healthy_days(index, failures, maintenance, before_days=0, after_days=0, zones=zones)
+        silent = ~undisturbed.to_numpy(dtype=bool)
         questions: dict[str, Question] = {}
         for name in names:
             left = days_left(index, failures[failures["what"] == name], zones)
@@ -110,7 +112,7 @@ class FailureModel:
             columns = [i for i, feature in enumerate(features) if _concerns(feature, component)]
             telling = rows & (truth | drawn(rows & ~truth, seed))
             asked = Question(np.array(columns, dtype=np.intp), left, truth, rows, telling)
-            if can_be_judged(asked, index):
+            if can_be_judged(asked, index, silent):
                 questions[name] = asked
         if not questions:
             raise ValueError("too few assets fail in the same way to judge what was learned")
@@ -118,7 +120,7 @@ class FailureModel:
             list(questions.values()),
             matrix,
             index,
-            silent=days_of_events(index, failures, maintenance, zones=zones),
+            silent=silent,
             horizon_days=horizon_days,
             budget=false_tickets_per_100_asset_days / len(questions),
             min_probability=min_probability,

@@ -106,10 +106,10 @@ class Question:
         return chosen
 
 
-def can_be_judged(asked: Question, index: pd.MultiIndex) -> bool:
+def can_be_judged(asked: Question, index: pd.MultiIndex, silent: NDArray[np.bool_]) -> bool:
     """Whether days before a failure lie in two folds of assets, and others too: one is judged by what others taught."""
-    fold = _folds(index)
-    return all(len(np.unique(fold[asked.rows & (asked.truth == truth)])) > 1 for truth in (True, False))
+    fold, spoken = _folds(index), asked.rows & ~silent
+    return all(len(np.unique(fold[spoken & (asked.truth == truth)])) > 1 for truth in (True, False))
 
 
 def learned(

@@ -7,7 +7,6 @@ from zoneinfo import ZoneInfo
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from models.grid import Floats, Grid
 
@@ -75,21 +74,6 @@ def learnable_days(
         if healthy.mean() >= LEAST_SHARE:
             break
     return healthy
-
-
-def days_of_events(
-    index: pd.MultiIndex, *records: pd.DataFrame, zones: Mapping[str, ZoneInfo] | None = None
-) -> NDArray[np.bool_]:
-    """Return which rows of a panel's index are days on which one of some records (as ``healthy_days`` takes) stands."""
-    grid = Grid.of(index)
-    found = np.zeros(grid.shape)
-    for events in records:
-        if not events.empty:
-            asset, place = grid.places(events["asset_id"], local_days(events, zones))
-            inside = (asset >= 0) & (place >= 0) & (place < grid.days)
-            found[asset[inside], place[inside]] = 1.0
-    days: NDArray[np.bool_] = grid.gather(found) == 1
-    return days
 
 
 def days_left(index: pd.MultiIndex, failures: pd.DataFrame, zones: Mapping[str, ZoneInfo] | None = None) -> Floats:

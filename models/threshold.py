@@ -11,7 +11,7 @@ from models.grid import Floats, Grid
 from models.persistence import Persistence, opened
 
 _CANDIDATES = 40
-_QUIET_DAYS = 3  # days without an alarm after which another one is a new ticket
+_QUIET_DAYS = 3  # without an alarm, as an alert returns to normal after; the next one is a new ticket
 
 
 def anomalous(level: pd.Series, threshold: float, persistence: Persistence) -> pd.Series:
@@ -84,12 +84,14 @@ def cheapest_threshold(
         return float(costs.false_ticket * wrong + costs.early_replacement * early.sum() - costs.missed_failure * caught)
 
     levels = np.unique(risk)
-    chosen = (
-        levels[np.unique(np.linspace(0, len(levels), _CANDIDATES, endpoint=False).astype(np.intp))]
+    places = (
+        np.linspace(0, len(levels), _CANDIDATES, endpoint=False).astype(np.intp)
         if len(levels)
-        else levels
+        else np.zeros(0, np.intp)
     )
-    found: float = min([lowest, *chosen.tolist()], key=lambda threshold: (cost(threshold), threshold))
+    found: float = min(
+        [lowest, *np.unique(levels[places]).tolist()], key=lambda threshold: (cost(threshold), threshold)
+    )
     return found
 
 
@@ -103,9 +105,8 @@ def opening_days(alarmed: NDArray[np.bool_], index: pd.MultiIndex) -> NDArray[np
 
 def _asset_and_day(index: pd.MultiIndex, rows: NDArray[np.intp]) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
     chosen = index[rows]
-    return np.asarray(chosen.codes[0], dtype=np.intp), chosen.get_level_values(1).to_numpy().astype(
-        "datetime64[D]"
-    ).astype(np.float64)
+    day = chosen.get_level_values(1).to_numpy().astype("datetime64[D]").astype(np.float64)
+    return np.asarray(chosen.codes[0], dtype=np.intp), day
 
 
 def _begins(asset: NDArray[np.intp], day: NDArray[np.float64]) -> NDArray[np.bool_]:

@@ -15,7 +15,7 @@ from models.derive import derived_panel
 from models.evaluation import average_precision, fails_within
 from models.failure import FAILURE, MIN_FAILURES, FailureModel
 from models.failure_panel import failure_panel
-from models.labels import days_left, days_of_events
+from models.labels import days_left, healthy_days
 from models.panel import panel_index
 from models.threshold import cheapest_threshold
 
@@ -304,12 +304,13 @@ def test_a_mode_of_one_asset_alone_keeps_no_other_from_being_learned() -> None:
         fit(again)
 
 
-def test_a_mode_that_comes_all_the_time_keeps_no_other_from_being_learned(unseen: Unseen) -> None:
+@pytest.mark.parametrize("every", [HORIZON - 1, HORIZON + 1])  # with one more day only its own is not before it
+def test_a_mode_that_comes_all_the_time_keeps_no_other_from_being_learned(unseen: Unseen, every: int) -> None:
     base, maintenance, failures, _ = unseen
     daily = [
         (f"A{asset:02}", int((FIRST + day).astype("datetime64[ns]").astype(np.int64)) + DAY // 2, "ALWAYS")
         for asset in range(ASSETS)
-        for day in range(0, DAYS, HORIZON - 1)
+        for day in range(0, DAYS, every)
     ]
     often = pd.concat([failures, pd.DataFrame(daily, columns=failures.columns)])
     model = FailureModel.fit(
@@ -321,7 +322,8 @@ def test_a_mode_that_comes_all_the_time_keeps_no_other_from_being_learned(unseen
 
 def test_no_ticket_opens_in_training_on_days_on_which_the_service_is_silent(monkeypatch: pytest.MonkeyPatch) -> None:
     base, maintenance, failures = _fleet(0, announced=True)
-    silent = days_of_events(base.index, failures, maintenance)
+    undisturbed = healthy_days(base.index, failures, maintenance, before_days=0, after_days=0)
+    silent = ~undisturbed.to_numpy()
     known: list[np.ndarray] = []
 
     def noted(risk: np.ndarray, *rest: Any) -> float:

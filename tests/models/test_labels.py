@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from models.evaluation import fails_within
-from models.labels import days_left, days_of_events, healthy_days, learnable_days, local_days
+from models.labels import days_left, healthy_days, learnable_days, local_days
 from models.panel import panel_index
 
 
@@ -92,13 +92,3 @@ def test_a_fleet_that_fails_all_the_time_is_learned_from_on_its_quietest_days() 
     pd.testing.assert_series_equal(
         learnable_days(index, seldom, events()), healthy_days(index, seldom, events()), check_exact=True
     )
-
-
-def test_days_of_events_are_of_any_record_in_the_assets_own_time() -> None:
-    index = panel_index(["A"] * 10 + ["B"] * 10, DAYS * 2)
-    failures, repairs = (
-        events(("A", "2026-01-04T20:00Z"), ("Z", "2026-01-04")),
-        events(("B", "2026-01-02"), ("B", "2025-12-01")),
-    )
-    found = days_of_events(index, failures, repairs, zones={"A": ZoneInfo("Asia/Shanghai")})
-    assert [(asset, day.day) for asset, day in index[found]] == [("A", 5), ("B", 2)]
