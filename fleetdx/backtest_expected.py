@@ -10,6 +10,7 @@ import pandas as pd
 
 from config.operating_day import NS
 from diagnostics.records import Expected
+from models.evaluation import judge
 
 _DAY = 86_400 * NS
 
@@ -29,12 +30,13 @@ def with_expected(tickets: pd.DataFrame, expected: Mapping[tuple[str, str, int],
     return tickets.assign(expected_from=known_at + low * _DAY, expected_by=known_at + high * _DAY)
 
 
-def expected_figures(tickets: pd.DataFrame) -> dict[str, Any] | None:
-    """Return of the true tickets with an expected time how many there are (``tickets``), the share whose failure came
+def expected_figures(tickets: pd.DataFrame, failures: pd.DataFrame, horizon_days: float) -> dict[str, Any] | None:
+    """Return of the right tickets with an expected time how many there are (``tickets``), the share whose failure came
     in it (``held``) and the median of its ``days``. ``None`` where there are none. A ticket says when a failure of its
-    own mode comes, so they must be judged by that.
+    own mode comes, so that is what it is judged by here.
     """
-    told = tickets[tickets["expected_from"].notna() & (tickets["kind"] == "true")]
+    judged = judge(tickets, failures, horizon_days, match_failure_mode=True).tickets
+    told = judged[judged["expected_from"].notna() & (judged["kind"] == "true")]
     if told.empty:
         return None
     comes = told["failure"].to_numpy(dtype=np.float64)

@@ -104,8 +104,7 @@ def findings(
 
     tickets = with_expected(opened_tickets(register, program.installation.settings.daily), program.ledger.expected)
     judgement = judged(tickets)
-    of_their_mode = judge(tickets, known, horizon_days, match_failure_mode=True).tickets
-    expected = expected_figures(of_their_mode) if len(watched) else None
+    expected = expected_figures(tickets, known, horizon_days) if len(watched) else None
     result = {
         "assets": len(register.assets),
         "asset_days": len(scores),

@@ -1,4 +1,4 @@
-"""Whether failures came when tickets said: of the right tickets, as they were opened."""
+"""Whether failures came when tickets said: of the right tickets, as they were opened, by their own failure mode."""
 
 from __future__ import annotations
 
@@ -13,16 +13,17 @@ DAY = 86_400 * 10**9
 NOON = 1_700_000_000 * 10**9
 
 
-def _tickets(*rows: tuple[str, str, float | None]) -> pd.DataFrame:
-    """Tickets all known at one time: asset, kind, days to the failure."""
+def _tickets(*assets: str) -> pd.DataFrame:
+    """Tickets for a leak, all known at one time and opened an hour later."""
     return pd.DataFrame(
-        {
-            "asset_id": [asset for asset, _, _ in rows],
-            "failure_mode": "LEAK",
-            "known_at": NOON,
-            "kind": [kind for _, kind, _ in rows],
-            "failure": pd.array([None if d is None else NOON + int(d * DAY) for _, _, d in rows], dtype="Int64"),
-        }
+        {"asset_id": assets, "failure_mode": "LEAK", "known_at": NOON, "opened": NOON + DAY // 24}
+    ).astype({"asset_id": "str", "failure_mode": "str"})
+
+
+def _failures(*rows: tuple[str, str, float]) -> pd.DataFrame:
+    columns = {"asset_id": [r[0] for r in rows], "failure_mode": [r[1] for r in rows]}
+    return pd.DataFrame(columns | {"time": [NOON + int(r[2] * DAY) for r in rows]}).astype(
+        {"asset_id": "str", "failure_mode": "str", "time": "int64"}
     )
 
 
@@ -33,14 +34,21 @@ SAID = {("A", "LEAK", NOON): Expected(0.5, 1.0, 2.0), ("B", "LEAK", NOON): Expec
 
 
 def test_what_was_said_on_the_tickets_first_day_is_what_counts() -> None:
-    told = with_expected(_tickets(("A", "true", 1.5), ("B", "true", 5.0), ("C", "true", 1.0)), SAID)
+    told = with_expected(_tickets("A", "B", "C"), SAID)
     assert ((told["expected_from"] - NOON) / DAY).tolist()[:2] == pytest.approx([0.5, 1.0])
     assert ((told["expected_by"] - NOON) / DAY).tolist()[:2] == pytest.approx([2.0, 4.0])
     assert np.isnan(told["expected_by"].iloc[2])
-    assert expected_figures(told) == pytest.approx({"tickets": 2, "held": 0.5, "days": 2.25})
+    came = _failures(("A", "LEAK", 1.5), ("B", "LEAK", 5.0), ("C", "LEAK", 1.0))
+    assert expected_figures(told, came, 7) == pytest.approx({"tickets": 2, "held": 0.5, "days": 2.25})
+
+
+def test_a_failure_of_another_mode_neither_holds_nor_breaks_what_was_said() -> None:
+    told = with_expected(_tickets("A", "B"), SAID)
+    came = _failures(("A", "SEIZED", 0.2), ("A", "LEAK", 1.5), ("B", "SEIZED", 2.0), ("B", "LEAK", 5.0))
+    assert expected_figures(told, came, 7) == pytest.approx({"tickets": 2, "held": 0.5, "days": 2.25})
 
 
 def test_a_ticket_that_was_not_right_says_nothing_of_when() -> None:
-    told = with_expected(_tickets(("A", "false", None), ("B", "early", 12.0)), SAID)
-    assert expected_figures(told) is None
-    assert expected_figures(with_expected(_tickets(), SAID)) is None
+    told = with_expected(_tickets("A", "B"), SAID)
+    assert expected_figures(told, _failures(("B", "LEAK", 12.0), ("A", "SEIZED", 1.0)), 7) is None
+    assert expected_figures(with_expected(_tickets(), SAID), _failures(), 7) is None

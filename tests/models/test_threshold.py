@@ -150,6 +150,14 @@ def test_false_tickets_are_dear_or_cheap_as_it_is_said() -> None:
     assert 0.6 <= dear < 0.9
 
 
+@pytest.mark.parametrize(("days_before", "kept"), [(15, True), (25, False)])
+def test_early_tickets_are_not_false_ones(days_before: int, kept: bool) -> None:
+    index, left = failing(50, 60)
+    risk = np.where(np.round(left) == days_before, np.random.default_rng(0).uniform(0.5, 1, len(left)), 0.1)
+    early_is_free = Costs(early_replacement=0.0)
+    assert (cheapest_threshold(risk, left, index, 0.4, 10, early_is_free) == 0.4) is kept
+
+
 def test_without_a_risk_above_it_the_lowest_is_kept() -> None:
     index, left = failing(2, 10)
     assert cheapest_threshold(np.full(20, np.nan), left, index, 0.5, 7) == 0.5
